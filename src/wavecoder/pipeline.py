@@ -1,0 +1,221 @@
+"""The pipeline: its stages in order, the recipe that configures them, and `run`.
+
+```text
+collect ──► select ──► generate ──► report
+raw code    coreset    instances    figures, one HTML page
+```
+
+`wavecoder run recipes/quickstart.yaml -o runs/quickstart` calls `run` below.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from typing import Any, NamedTuple
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from wavecoder.artifact import Artifact, writing
+from wavecoder.errors import ArtifactError, ConfigError
+from wavecoder.plugins import configure, nearest, validate
+from wavecoder.protocols import Progress, Stage
+from wavecoder.stage import Context, OnExisting, run_stage
+
+__all__ = ["STAGES", "Recipe", "StageInfo", "artifacts", "read_recipe", "run", "stage_folder"]
+
+
+class StageInfo(NamedTuple):
+    """A stage's name (also its package, its recipe table and its plugin name) and its work."""
+
+    name: str
+    summary: str
+
+
+STAGES = (
+    StageInfo("collect", "cut functions out of source code, filter them, drop duplicates"),
+    StageInfo("select", "embed the functions and pick the most diverse ones (k-center greedy)"),
+    StageInfo("generate", "write an instance for each, judge it rule by rule, feed it back"),
+    StageInfo("report", "count what happened and show it on one HTML page"),
+)
+
+
+class Recipe(BaseModel):
+    """What decides the dataset: the random seed and one table a stage.
+
+    A stage without a table is left out of the run.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    seed: int = 0
+    """Random seed of everything."""
+    collect: dict[str, Any] | None = None
+    select: dict[str, Any] | None = None
+    generate: dict[str, Any] | None = None
+    report: dict[str, Any] | None = None
+
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """Return the tables that are there, by stage, in pipeline order."""
+        found = ((stage.name, getattr(self, stage.name)) for stage in STAGES)
+        return {name: table for name, table in found if table is not None}
+
+
+def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Return the recipe in `path`, with `stage.key=value` overrides applied.
+
+    Raises:
+        ConfigError: The file is missing, is not YAML, or has an unknown or mistyped key.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"Cannot read the recipe {path}: {reason}. Check the path.") from error
+    table = _yaml(text, str(path)) or {}
+    if not isinstance(table, dict):
+        raise ConfigError(f"The recipe {path} holds no table of stages. See recipes/ for some.")
+    for override in overrides:
+        _override(table, override)
+    # `report:` with nothing behind it means the stage with its defaults.
+    names = {stage.name for stage in STAGES}
+    table = {key: {} if key in names and value is None else value for key, value in table.items()}
+    return validate(Recipe, table, str(path))
+
+
+def _yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        problem = str(error).replace("\n", " ")
+        raise ConfigError(f"{where} is not YAML: {problem}. Mend it there.") from error
+
+
+def _override(table: dict[str, Any], override: str) -> None:
+    """Set `a.b=value` in a nested table; the value is read as YAML."""
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"-s {override} is not of the form stage.key=value. Write it so.")
+    *parents, last = key.split(".")
+    for parent in parents:
+        if not isinstance(table.get(parent), dict):
+            table[parent] = {}
+        table = table[parent]
+    table[last] = _yaml(value, f"-s {override}")
+
+
+@dataclass
+class RunOptions:
+    """How a run is run; nothing here decides the records."""
+
+    progress: Progress
+    stop: Event = field(default_factory=Event)
+    on_existing: OnExisting = OnExisting.RESUME
+    concurrency: int = 16
+    replies: Path | None = None
+    """SQLite file of model replies; None puts `replies.sqlite` into the run folder."""
+
+
+def stages(recipe: Recipe, first: str | None = None, last: str | None = None) -> list[Stage]:
+    """Return the recipe's stages, built and checked, from `first` to `last` inclusive.
+
+    Raises:
+        ConfigError: A table does not fit its stage, or no stage is left to run.
+    """
+    order = [stage.name for stage in STAGES]
+    for name in (first, last):
+        if name is not None and name not in order:
+            raise ConfigError(
+                f"There is no stage {name!r}.{nearest(name, order)} Stages: {', '.join(order)}."
+            )
+    low, high = order.index(first or order[0]), order.index(last or order[-1])
+    wanted = order[low : high + 1]
+    found = [
+        configure("stages", name, table, name)
+        for name, table in recipe.tables().items()
+        if name in wanted
+    ]
+    if not found:
+        raise ConfigError("The recipe has no table for a stage that is to run. Add one.")
+    return found
+
+
+def stage_folder(out: Path, name: str) -> Path:
+    """Return the numbered folder of a stage in a run: `runs/demo/2-select`."""
+    number = [stage.name for stage in STAGES].index(name) + 1
+    return out / f"{number}-{name}"
+
+
+def artifacts(out: Path) -> dict[str, Artifact]:
+    """Return the complete artifacts of a run, by stage name, in pipeline order."""
+    folders = {stage.name: stage_folder(out, stage.name) for stage in STAGES}
+    return {
+        name: Artifact.open(folder)
+        for name, folder in folders.items()
+        if (folder / "manifest.json").exists()
+    }
+
+
+def run(
+    recipe: Recipe,
+    out: Path,
+    options: RunOptions,
+    *,
+    first: str | None = None,
+    last: str | None = None,
+) -> Mapping[str, Artifact]:
+    """Bring the stages of `recipe` in the folder `out` to completion; return their artifacts.
+
+    Raises:
+        ConfigError: The recipe does not fit, or `out` cannot be used.
+        StaleArtifactError: `out` holds a run of another recipe.
+        StoppedError: The user asked to stop; the same call goes on from there.
+    """
+    todo = stages(recipe, first, last)
+    before = [name for name in recipe.tables() if name not in {stage.name for stage in todo}]
+    with _locked(out):
+        upstream: dict[str, Artifact] = {}
+        if first is not None:
+            for name in before:
+                if stage_folder(out, name) < stage_folder(out, first):
+                    upstream[name] = Artifact.open(stage_folder(out, name))
+        for stage in todo:
+            ctx = Context(
+                folder=stage_folder(out, stage.name),
+                seed=recipe.seed,
+                stage=stage.name,
+                upstream=dict(upstream),
+                replies=options.replies or out / "replies.sqlite",
+                progress=options.progress,
+                stop=options.stop,
+                concurrency=options.concurrency,
+            )
+            upstream[stage.name] = run_stage(stage, ctx, options.on_existing)
+    return upstream
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Make the run folder and hold it: two processes in one run would mix their journals."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        file = (out / ".lock").open("a")
+    except OSError as error:
+        raise ConfigError(
+            f"Cannot write to the run folder {out}: {error.strerror}. Name another with -o."
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ArtifactError(
+                f"Another process is working on {out}. Wait for it, or name another folder with -o."
+            ) from error
+        with writing(out / ".lock"):
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n")
+        yield

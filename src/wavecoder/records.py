@@ -1,0 +1,216 @@
+"""The vocabulary: every record that flows between stages, in the order of the pipeline.
+
+Records are frozen and refuse unknown fields. Each has an `id`; a stage turns an input into
+exactly one outcome (a record or a `Rejected`) of the same id.
+"""
+
+from enum import StrEnum
+from hashlib import blake2b
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "ChatReply",
+    "ChatRequest",
+    "Example",
+    "Figure",
+    "FinishReason",
+    "Instance",
+    "Message",
+    "RawCode",
+    "Record",
+    "Rejected",
+    "RuleVerdict",
+    "Sampling",
+    "Verdict",
+    "digest",
+]
+
+
+def digest(*parts: str) -> str:
+    """Return 16 hexadecimal digits (64 bits of BLAKE2b) that stand for `parts`, in order."""
+    hashed = blake2b(digest_size=8)
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass")
+        # The length in front keeps ("ab", "c") and ("a", "bc") apart.
+        hashed.update(len(data).to_bytes(8, "little"))
+        hashed.update(data)
+    return hashed.hexdigest()
+
+
+class Value(BaseModel):
+    """A frozen value inside a record; unknown fields are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Record(Value):
+    """A value with an identity: what stages read and write."""
+
+    id: str
+    """Unique within an artifact, and the same in every run over the same input."""
+
+
+class RawCode(Record):
+    """A function as collected, before any model saw it."""
+
+    language: str
+    """A name from `wavecoder.languages`."""
+    name: str
+    """The function's name, qualified by the classes around it (`Path.exists`)."""
+    code: str
+    """The function's text, dedented, without its doc comment."""
+    docstring: str | None
+    """The text of its doc comment, without comment marks; None when it has none."""
+    source: str
+    """Where it was collected: `package:stdlib`, `directory:src`."""
+    path: str
+    """File, relative to the source's root, with forward slashes."""
+    start_line: int
+    """First line in the file, counted from 1."""
+    end_line: int
+    """Last line in the file, inclusive."""
+    content_hash: str
+    """Digest of `code`; equal for exact duplicates."""
+
+
+class Rejected(Record):
+    """An input that a stage did not keep, and why. Nothing disappears without one."""
+
+    reason: str
+    """A slug: `too_long`, `duplicate`, `rule_language_named`."""
+    detail: str
+    """One sentence with the figures or words that decided."""
+    reply: str | None = None
+    """The model's raw reply, where there was one."""
+    instance: "Instance | None" = None
+    """The refused instance as far as it got, with its verdict where it was judged."""
+
+
+class RuleVerdict(Value):
+    """What the discriminator said of one rule."""
+
+    rule: str
+    """The rule's slug in the task's file."""
+    passed: bool
+    reason: str
+
+
+class Verdict(Value):
+    """The discriminator's judgement: rule by rule, then overall.
+
+    Source: paper section 2.2.2, figure 4. `passed` is true only if every rule passed AND the
+    overall answer was yes.
+    """
+
+    rules: tuple[RuleVerdict, ...]
+    passed: bool
+    analysis: str
+    """The discriminator's reply, as it wrote it."""
+
+
+class Instance(Record):
+    """One instruction of the dataset (CodeOcean): instruction, information, solution.
+
+    Accepted instances are the records of `generate`; a refused one travels inside `Rejected`.
+    """
+
+    task: str
+    """`generation`, `summarization`, `translation` or `repair` (or a task of your own)."""
+    language: str
+    """Language of the raw code."""
+    target_language: str | None
+    """Language of the solution where it differs (translation), else None."""
+    instruction: str
+    information: str | None
+    """The input given with the instruction; None when the instruction stands alone."""
+    solution: str
+    raw_code: RawCode
+    bug: str | None
+    """Repair only: the class of the edit that made the information wrong."""
+    reply: str
+    """The generator's raw reply."""
+    verdict: Verdict | None
+    """None until judged."""
+    generator: str
+    """Identity of the model that wrote it."""
+    discriminator: str | None
+    """Identity of the model that judged it; None until judged."""
+    round: int
+    """Which round of the example database the generator saw, from 0."""
+    attempt: int
+    """Which attempt at this raw code this is, from 0."""
+    example_ids: tuple[str, ...]
+    """The examples in the prompts, generator's and discriminator's."""
+
+
+class Example(Record):
+    """A good or bad instance with its analysis, shown to the models in later rounds."""
+
+    task: str
+    language: str
+    target_language: str | None
+    good: bool
+    code: str
+    """The raw code it was made from."""
+    instruction: str
+    information: str | None
+    solution: str
+    rules: tuple[RuleVerdict, ...]
+    """The judgement rule by rule; empty where a check by program refused it."""
+    analysis: str
+    """Why it is good or bad, in a sentence or two."""
+
+
+class Figure(Record):
+    """A number in the report."""
+
+    stage: str
+    name: str
+    value: float
+
+
+class FinishReason(StrEnum):
+    """Why a reply ended: `stop` is the model's own end, `length` a cut at max_tokens."""
+
+    STOP = "stop"
+    LENGTH = "length"
+
+
+class Message(Value):
+    """One turn of a chat."""
+
+    role: str
+    """`system`, `user` or `assistant`."""
+    content: str
+
+
+class Sampling(Value):
+    """How a reply is drawn; it decides the output, so it is part of the request's key."""
+
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    """0 is greedy decoding."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    max_tokens: Annotated[int, Field(gt=0)] = 512
+    """Most tokens in the reply."""
+    seed: int = 0
+    """Random seed of the sampler."""
+
+
+class ChatRequest(Value):
+    """One question to a chat model."""
+
+    messages: tuple[Message, ...]
+    sampling: Sampling = Sampling()
+
+
+class ChatReply(Value):
+    """One answer, with what it cost."""
+
+    text: str
+    finish_reason: FinishReason
+    prompt_tokens: int
+    completion_tokens: int
+    seconds: float
+    """Wall time the model took."""

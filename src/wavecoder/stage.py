@@ -1,0 +1,329 @@
+"""The runner: `run_stage` is the only code that writes an artifact.
+
+It skips what is complete, resumes what is half-written, refuses what is stale, counts every input
+and writes the manifest last. A stage itself only turns inputs into outcomes.
+"""
+
+import errno
+import json
+import os
+import random
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from dataclasses import dataclass, field
+from enum import StrEnum
+from io import FileIO
+from pathlib import Path
+from threading import Event
+from typing import Any, TypeVar
+
+import yaml
+
+from wavecoder import __version__
+from wavecoder.artifact import (
+    Artifact,
+    Manifest,
+    Tokens,
+    read_json,
+    write_parquet,
+    write_text,
+    writing,
+)
+from wavecoder.errors import ArtifactError, StaleArtifactError, StoppedError
+from wavecoder.protocols import Progress, Stage
+from wavecoder.records import ChatReply, Record, Rejected, digest
+
+R = TypeVar("R", bound=Record)
+
+__all__ = ["Context", "OnExisting", "fingerprint", "run_stage"]
+
+
+class OnExisting(StrEnum):
+    """What to do with an artifact that is already in the run folder."""
+
+    RESUME = "resume"
+    """Skip it if it is complete, go on if it is half-written, refuse it if it is stale."""
+    REPLACE = "replace"
+    """The same, but a stale one is deleted and made again."""
+    FAIL = "fail"
+    """Refuse any."""
+
+
+@dataclass
+class Context:
+    """What a stage may use beside its inputs and its config."""
+
+    folder: Path
+    """The artifact's folder; a stage writes only under `files`."""
+    seed: int
+    """The run's random seed."""
+    stage: str
+    upstream: Mapping[str, Artifact]
+    """The complete artifacts before this one, by stage name, in pipeline order."""
+    replies: Path
+    """The SQLite file of model replies, shared by the stages of a run."""
+    progress: Progress
+    stop: Event
+    """Set once the user asks to stop: begin nothing new, finish what is in flight."""
+    concurrency: int = 16
+    """Most requests in flight to an endpoint; it does not decide the output."""
+    _tokens: Tokens = field(default_factory=Tokens)
+
+    @property
+    def files(self) -> Path:
+        """Folder for what is not a record; made when first asked for."""
+        path = self.folder / "files"
+        with writing(path):
+            path.mkdir(exist_ok=True)
+        return path
+
+    def rng(self, record_id: str) -> random.Random:
+        """Return a generator that depends on run seed, stage and record id, and on nothing else."""
+        return random.Random(int(digest(str(self.seed), self.stage, record_id), 16))
+
+    def finished(self, record: type[R]) -> Iterator[R | Rejected]:
+        """Yield the outcomes already on disk, in order; `record` is what the stage writes."""
+        for line in _journal_lines(self.folder):
+            yield (record if line["kept"] else Rejected).model_validate(line["record"])
+
+    def used(self, reply: ChatReply) -> None:
+        """Count the tokens of a reply that the next outcome rests on."""
+        self._tokens += Tokens(prompt=reply.prompt_tokens, completion=reply.completion_tokens)
+
+    def take_tokens(self) -> Tokens:
+        """Return what was counted since the last call."""
+        tokens, self._tokens = self._tokens, Tokens()
+        return tokens
+
+    def check_stop(self) -> None:
+        """Raise StoppedError if the user asked to stop."""
+        if self.stop.is_set():
+            raise StoppedError(f"Stopped in {self.stage}; what was finished is saved.")
+
+
+def fingerprint(stage: Stage, seed: int, upstream: str | None) -> str:
+    """Return the hash of everything that decides the records of `stage`."""
+    identity = json.dumps(dict(stage.identity()), sort_keys=True)
+    return digest(stage.name, str(stage.data_version), str(seed), identity, upstream or "")
+
+
+def run_stage(stage: Stage, ctx: Context, on_existing: OnExisting = OnExisting.RESUME) -> Artifact:
+    """Bring the artifact in `ctx.folder` to completion and return it.
+
+    Raises:
+        StaleArtifactError: The folder holds an artifact of another recipe.
+        ArtifactError: The folder cannot be written, or the stage broke its contract.
+        StoppedError: The user asked to stop; the next call goes on from here.
+    """
+    upstream = list(ctx.upstream.values())[-1].manifest.fingerprint if ctx.upstream else None
+    started: dict[str, Any] = {
+        "stage": stage.name,
+        "data_version": stage.data_version,
+        "seed": ctx.seed,
+        "identity": json.loads(json.dumps(dict(stage.identity()))),
+        "upstream": upstream,
+        "fingerprint": fingerprint(stage, ctx.seed, upstream),
+    }
+    if _settle_existing(ctx.folder, started, on_existing):
+        artifact = Artifact.open(ctx.folder)
+        ctx.progress.note(f"{stage.name}: already complete, {artifact.manifest.kept} records kept")
+        return artifact
+    with writing(ctx.folder):
+        ctx.folder.mkdir(parents=True, exist_ok=True)
+        _mend_journal(ctx.folder, keep=stage.streaming)
+    config = yaml.safe_dump(stage.config.model_dump(mode="json"), sort_keys=False)
+    write_text(ctx.folder / "config.yaml", config)
+    write_text(ctx.folder / "started.json", json.dumps(started))
+    inputs = _run(stage, ctx)
+    manifest = _finalize(stage, ctx.folder, started, inputs)
+    ctx.progress.end(f"{manifest.kept} kept, {manifest.inputs - manifest.kept} rejected")
+    return Artifact(ctx.folder, manifest)
+
+
+def _run(stage: Stage, ctx: Context) -> int:
+    """Append the outcomes that are missing to the journal; return the number of inputs."""
+    done = {line["record"]["id"]: line["kept"] for line in _journal_lines(ctx.folder)}
+    inputs = stage.inputs(ctx)
+    total = len(inputs) if isinstance(inputs, Sized) else None
+    ctx.progress.start(stage.name, total, len(done))
+    counted = _Counted(inputs, done)
+    journal = ctx.folder / "journal.jsonl"
+    outcomes = stage.run(counted, ctx)
+    before = time.monotonic()
+    with writing(journal):
+        file = journal.open("ab", buffering=0)
+    with file:
+        try:
+            for outcome in outcomes:
+                if outcome.id in done:
+                    raise ArtifactError(
+                        f"Stage {stage.name} gave two outcomes for the input {outcome.id}; "
+                        f"this is a defect of the stage, please report it."
+                    )
+                now = time.monotonic()
+                with writing(journal):
+                    _append(file, outcome, now - before, ctx.take_tokens())
+                before = now
+                rejected = outcome if isinstance(outcome, Rejected) else None
+                done[outcome.id] = rejected is None
+                ctx.progress.outcome(rejected.reason if rejected else None)
+                if len(done) != total:
+                    ctx.check_stop()
+        finally:
+            close = getattr(outcomes, "close", None)
+            if close is not None:
+                close()
+        os.fsync(file.fileno())
+    if counted.count != len(done) or not counted.exhausted:
+        raise ArtifactError(
+            f"Stage {stage.name} read {counted.count} inputs and gave {len(done)} outcomes; "
+            f"this is a defect of the stage, please report it."
+        )
+    return counted.count
+
+
+class _Counted:
+    """The inputs, counted, without those that have their outcome already."""
+
+    def __init__(self, inputs: Iterable[Any], done: Mapping[str, bool]) -> None:
+        self._inputs = inputs
+        self._skip = frozenset(done)
+        self.count = 0
+        self.exhausted = False
+
+    def __iter__(self) -> Iterator[Any]:
+        for record in self._inputs:
+            self.count += 1
+            if record.id not in self._skip:
+                yield record
+        self.exhausted = True
+
+
+def _settle_existing(folder: Path, started: Mapping[str, Any], on_existing: OnExisting) -> bool:
+    """Return True if `folder` is complete and current; clear it where that was asked for."""
+    manifest, partial = folder / "manifest.json", folder / "started.json"
+    found = manifest if manifest.exists() else partial if partial.exists() else None
+    if found is None:
+        return False
+    if on_existing is OnExisting.FAIL:
+        raise StaleArtifactError(
+            f"{folder} already holds an artifact. Name another folder with -o, "
+            f"or say --on-existing resume or replace."
+        )
+    old = read_json(found)
+    if old.get("fingerprint") == started["fingerprint"]:
+        return found is manifest
+    if on_existing is OnExisting.REPLACE:
+        with writing(folder):
+            shutil.rmtree(folder)
+        return False
+    raise StaleArtifactError(
+        f"{folder} was made by another recipe ({_changes(old, started)}). "
+        f"Name another folder with -o, or make it again with --on-existing replace."
+    )
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Say in words what differs between two identities, the three first differences at most."""
+    before, after = _flat(old.get("identity", {})), _flat(new["identity"])
+    for key in ("seed", "data_version"):
+        before[key], after[key] = old.get(key), new[key]
+    words = [
+        f"{key}: {_short(before.get(key))} then, {_short(after.get(key))} now"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
+    if old.get("upstream") != new["upstream"]:
+        words.append("the stage before it changed")
+    more = f", and {len(words) - 3} more" if len(words) > 3 else ""
+    return "; ".join(words[:3]) + more
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Return a nested mapping as one level of dotted keys."""
+    if isinstance(value, dict) and value:
+        return {
+            name: leaf
+            for key, child in value.items()
+            for name, leaf in _flat(child, f"{prefix}.{key}" if prefix else str(key)).items()
+        }
+    return {prefix: value}
+
+
+def _short(value: Any) -> str:
+    text = "absent" if value is None else json.dumps(value)
+    return text if len(text) <= 40 else text[:37] + "…"
+
+
+def _append(file: FileIO, outcome: Record, seconds: float, tokens: Tokens) -> None:
+    """Write one journal line; it is the operating system's when this returns."""
+    head = {
+        "kept": not isinstance(outcome, Rejected),
+        "seconds": round(seconds, 6),
+        "tokens": tokens.model_dump(),
+    }
+    line = f'{json.dumps(head)[:-1]}, "record": {outcome.model_dump_json()}}}\n'.encode()
+    if file.write(line) != len(line):  # only a full disk writes a line in part
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _journal_lines(folder: Path) -> Iterator[dict[str, Any]]:
+    path = folder / "journal.jsonl"
+    if path.exists():
+        with path.open("rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):  # a last line without its end is being written, or torn
+                    yield json.loads(line)
+
+
+def _mend_journal(folder: Path, *, keep: bool) -> None:
+    """Cut off a line torn by a kill or a full disk; empty the journal unless `keep`."""
+    path = folder / "journal.jsonl"
+    if not path.exists():
+        return
+    if not keep:
+        path.unlink()
+        return
+    with path.open("r+b") as file:
+        whole = 0
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            whole += len(line)
+        file.truncate(whole)
+
+
+def _finalize(stage: Stage, folder: Path, started: Mapping[str, Any], inputs: int) -> Manifest:
+    """Turn the journal into parquet files, write the manifest, remove the journal."""
+
+    def rows(kept: bool) -> Iterator[dict[str, Any]]:
+        return (line["record"] for line in _journal_lines(folder) if line["kept"] is kept)
+
+    checksum = write_parquet(folder / "records.parquet", stage.writes, rows(True))
+    write_parquet(folder / "rejected.parquet", Rejected, rows(False))
+    kept, seconds, tokens = 0, 0.0, Tokens()
+    rejected: dict[str, int] = {}
+    for line in _journal_lines(folder):
+        seconds += line["seconds"]
+        tokens += Tokens(**line["tokens"])
+        if line["kept"]:
+            kept += 1
+        else:
+            reason = line["record"]["reason"]
+            rejected[reason] = rejected.get(reason, 0) + 1
+    manifest = Manifest(
+        **started,
+        package_version=__version__,
+        inputs=inputs,
+        kept=kept,
+        rejected=dict(sorted(rejected.items(), key=lambda item: (-item[1], item[0]))),
+        seconds=round(seconds, 3),
+        tokens=tokens,
+        records_sha256=checksum,
+    )
+    write_text(folder / "manifest.json", manifest.model_dump_json(indent=2) + "\n")
+    with writing(folder):
+        (folder / "journal.jsonl").unlink(missing_ok=True)
+        (folder / "started.json").unlink(missing_ok=True)
+    return manifest
