@@ -29,6 +29,7 @@ from wavecoder.records import Record, Rejected
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 __all__ = [
     "Artifact",
@@ -96,20 +97,22 @@ class Records(Iterable[R], Generic[R]):
         self._record = record
 
     def __len__(self) -> int:
-        """Return the number of rows, without reading them."""
-        import pyarrow.parquet as pq
+        """Return the number of rows, without reading them.
 
-        return int(pq.read_metadata(self._path).num_rows)
+        Raises:
+            ArtifactError: The file is missing or damaged.
+        """
+        with self._open() as file:
+            return int(file.metadata.num_rows)
 
     def __iter__(self) -> Iterator[R]:
         """Yield the rows in order.
 
         Raises:
+            ArtifactError: The file is missing or damaged.
             RecordError: A row does not have the shape of the class.
         """
-        import pyarrow.parquet as pq
-
-        with pq.ParquetFile(self._path) as file:
+        with self._open() as file:
             for batch in file.iter_batches(batch_size=1_000):
                 for row in batch.to_pylist():
                     try:
@@ -120,6 +123,21 @@ class Records(Iterable[R], Generic[R]):
                             f"{error.errors()[0]['msg']}. Make the artifact again with "
                             f"--on-existing replace."
                         ) from error
+
+
+    @contextmanager
+    def _open(self) -> "Iterator[pq.ParquetFile]":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            with pq.ParquetFile(self._path) as file:
+                yield file
+        except (OSError, pa.ArrowInvalid) as error:
+            raise ArtifactError(
+                f"Cannot read {self._path}: {error}. "
+                f"Make the artifact again with --on-existing replace."
+            ) from error
 
 
 class Artifact:
@@ -172,7 +190,7 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ArtifactError(
-            f"Cannot write {path}: {error.strerror}. Nothing finished is lost: "
+            f"Cannot write {path}: {error.strerror or error}. Nothing finished is lost: "
             f"make room or access, then give the same command again."
         ) from error
 

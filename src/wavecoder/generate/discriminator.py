@@ -1,0 +1,124 @@
+"""The discriminator: judges a draft rule by rule with a reason, then overall (paper, figure 4).
+
+A verdict is read from its lines alone. An instance passes only if every rule is there, every rule
+is yes and the overall answer is yes; a reply that lacks any of them is no verdict at all.
+"""
+
+import re
+from collections.abc import Sequence
+
+from wavecoder.generate.examples import purpose
+from wavecoder.generate.generator import example_variables, prompt_variables
+from wavecoder.generate.task import Rule, Task
+from wavecoder.records import (
+    ChatRequest,
+    Example,
+    Instance,
+    Message,
+    RuleVerdict,
+    Sampling,
+    Verdict,
+)
+
+__all__ = ["discriminator_request", "parse_verdict"]
+
+_RULE = re.compile(
+    r"^[ \t]*(?:[-*#>]+[ \t]*)?[*_]{0,2}rule[ \t]*(?P<number>\d+)\b(?P<rest>.*)$",
+    re.IGNORECASE,
+)
+_OVERALL = re.compile(
+    r"^[ \t]*(?:[-*#>]+[ \t]*)?[*_]{0,2}overall(?:[ \t]+(?:answer|verdict))?\b(?P<rest>.*)$",
+    re.IGNORECASE,
+)
+# Only a word that stands first, behind marks, is an answer; "no" inside a reason is none.
+_ANSWER = re.compile(r"^[\s:*_<>\-–=`\"'.(]*(?:answer[\s:]*)?(?P<word>yes|no)\b[*_`\"'>)]*", re.I)
+
+
+def discriminator_request(
+    task: Task,
+    instance: Instance,
+    examples: Sequence[Example],
+    sampling: Sampling,
+) -> ChatRequest:
+    """Return the request: the rules, judged examples as turns, then the draft."""
+    variables = {
+        **prompt_variables(
+            task,
+            code=instance.raw_code.code,
+            source=instance.language,
+            target=instance.target_language,
+            information=instance.information,
+            name=instance.raw_code.name.rsplit(".", 1)[-1],
+            docstring=purpose(instance.raw_code.docstring),
+        ),
+        "instruction": instance.instruction,
+        "solution": instance.solution,
+    }
+    prompt = task.discriminator
+    messages = [Message(role="system", content=prompt.render("system", variables))]
+    for example in examples:
+        turn = prompt.render("turn", example_variables(task, example))
+        messages.append(Message(role="user", content=turn))
+        messages.append(Message(role="assistant", content=_written(example)))
+    messages.append(Message(role="user", content=prompt.render("turn", variables)))
+    return ChatRequest(messages=tuple(messages), sampling=sampling)
+
+
+def parse_verdict(reply: str, rules: Sequence[Rule]) -> Verdict | str:
+    """Return the verdict in a reply, or the reason why it holds none."""
+    answers: dict[int, tuple[bool, str]] = {}
+    overall: bool | None = None
+    reasons: list[str] = []
+    current: int | None = None
+    for line in reply.splitlines():
+        if match := _RULE.match(line):
+            current = int(match["number"])
+            if current in answers:
+                return f"rule {current} is answered twice"
+            answer = _answer(match["rest"])
+            if answer is None:
+                return f"rule {current} has no yes or no in front"
+            answers[current] = answer
+        elif match := _OVERALL.match(line):
+            current = None
+            answer = _answer(match["rest"])
+            if answer is None or overall is not None:
+                return "the overall answer is missing or given twice"
+            overall = answer[0]
+        elif line.strip():
+            if current is None:
+                reasons.append(line.strip())
+            else:  # a reason that runs over several lines
+                passed, reason = answers[current]
+                answers[current] = passed, f"{reason} {line.strip()}".strip()
+    missing = [number for number in range(1, len(rules) + 1) if number not in answers]
+    if missing:
+        return f"rule {missing[0]} is not judged"
+    if len(answers) > len(rules):
+        return f"rule {max(answers)} is judged and there are {len(rules)}"
+    if overall is None:
+        return "there is no overall answer"
+    judged = tuple(
+        RuleVerdict(rule=rule.slug, passed=answers[number][0], reason=answers[number][1])
+        for number, rule in enumerate(rules, start=1)
+    )
+    passed = overall and all(rule.passed for rule in judged)
+    return Verdict(rules=judged, passed=passed, analysis=reply)
+
+
+def _answer(rest: str) -> tuple[bool, str] | None:
+    """Return (yes?, reason) from what follows the rule's number, or None."""
+    match = _ANSWER.match(rest)
+    if match is None:
+        return None
+    reason = rest[match.end() :].strip(" \t,;:.-–>*_")
+    return match["word"].lower() == "yes", re.sub(r"^because\s+", "", reason, flags=re.IGNORECASE)
+
+
+def _written(example: Example) -> str:
+    """Return the judgement of an example in the form a reply must have."""
+    lines = [
+        f"rule {number}: {'yes' if rule.passed else 'no'}, because {rule.reason}"
+        for number, rule in enumerate(example.rules, start=1)
+    ]
+    return "\n".join([*lines, f"overall: {'yes' if example.good else 'no'}"])

@@ -1,0 +1,116 @@
+"""Write the accepted instances as a file that trainers read: `wavecoder export`.
+
+| format     | what a file holds                                                          |
+|------------|----------------------------------------------------------------------------|
+| `alpaca`   | a JSON list of `instruction`, `input` (the information, or empty), `output` |
+| `messages` | a JSON line an instance: `messages`, a user turn and an assistant turn      |
+| `jsonl`    | a JSON line an instance, with every field of the record                     |
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from wavecoder.artifact import Artifact, writing
+from wavecoder.errors import ConfigError
+from wavecoder.plugins import nearest
+from wavecoder.records import Instance
+
+__all__ = ["FORMATS", "export"]
+
+
+def _alpaca(instances: Iterable[Instance]) -> Iterator[str]:
+    """Yield a JSON list, item by item: a large dataset is never whole in memory."""
+    before = "[\n"
+    for instance in instances:
+        row = {
+            "instruction": instance.instruction,
+            "input": instance.information or "",
+            "output": instance.solution,
+        }
+        yield before + json.dumps(row, ensure_ascii=False)
+        before = ",\n"
+    yield "[]\n" if before == "[\n" else "\n]\n"
+
+
+def _messages(instances: Iterable[Instance]) -> Iterator[str]:
+    """Yield lines of chat turns, the information after the instruction and an empty line."""
+    for instance in instances:
+        asked = [part for part in (instance.instruction, instance.information) if part]
+        turns = [
+            {"role": "user", "content": "\n\n".join(asked)},
+            {"role": "assistant", "content": instance.solution},
+        ]
+        yield json.dumps({"messages": turns}, ensure_ascii=False) + "\n"
+
+
+def _jsonl(instances: Iterable[Instance]) -> Iterator[str]:
+    """Yield lines of whole records."""
+    for instance in instances:
+        yield instance.model_dump_json() + "\n"
+
+
+FORMATS: dict[str, Callable[[Iterable[Instance]], Iterator[str]]] = {
+    "alpaca": _alpaca,
+    "messages": _messages,
+    "jsonl": _jsonl,
+}
+"""By name, what turns instances into the pieces of a file's text."""
+
+
+def export(folder: Path, format: str, path: Path) -> int:
+    """Write the accepted instances of a run to `path`, whole or not at all; return how many.
+
+    Args:
+        folder: A run, or the artifact of its stage `generate`.
+        format: A name in `FORMATS`.
+        path: The file to write; one that is there is replaced.
+
+    Raises:
+        ConfigError: The format is unknown, or a path does not fit.
+        ArtifactError: The artifact is not complete, or the file cannot be written.
+    """
+    if format not in FORMATS:
+        known = sorted(FORMATS)
+        raise ConfigError(
+            f"There is no format {format!r}.{nearest(format, known)} Formats: {', '.join(known)}."
+        )
+    with writing(path):
+        is_folder, has_parent = path.is_dir(), path.parent.is_dir()
+    if is_folder:
+        raise ConfigError(f"{path} is a folder. Name a file to write.")
+    if not has_parent:
+        raise ConfigError(f"The folder {path.parent} does not exist. Make it, or name another.")
+    instances = _generated(folder).records(Instance)
+    _write(path, FORMATS[format](instances))
+    return len(instances)
+
+
+def _generated(folder: Path) -> Artifact:
+    """Return the artifact of `generate` that `folder` is or holds."""
+    # A run's folders are numbered by their place in the pipeline: 3-generate.
+    inner = sorted(folder.glob("*-generate"))
+    if inner:
+        return Artifact.open(inner[0])
+    if (folder / "manifest.json").exists() or (folder / "started.json").exists():
+        artifact = Artifact.open(folder)
+        if artifact.manifest.stage == "generate":
+            return artifact
+    raise ConfigError(
+        f"{folder} holds no instances. Give the folder of a run that went through generate."
+    )
+
+
+def _write(path: Path, pieces: Iterable[str]) -> None:
+    """Write `pieces` beside `path`, then put the file in its place."""
+    partial = path.with_name(path.name + ".partial")
+    with writing(path):
+        try:
+            with partial.open("w", encoding="utf-8", newline="\n") as file:
+                file.writelines(pieces)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)

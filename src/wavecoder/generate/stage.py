@@ -1,0 +1,342 @@
+"""Stage `generate`: an instance for each function of the coreset, written, checked and judged."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from wavecoder.errors import ConfigError, RefusedRequestError, StoppedError
+from wavecoder.generate.assign import assign
+from wavecoder.generate.checks import Draft, first_failure
+from wavecoder.generate.discriminator import discriminator_request, parse_verdict
+from wavecoder.generate.examples import ExampleDatabase, as_example
+from wavecoder.generate.generator import Assignment, generator_request
+from wavecoder.generate.sections import parse_sections
+from wavecoder.generate.task import built_in_tasks, load_task
+from wavecoder.languages import language
+from wavecoder.llm import Ledger, Remembering, open_model
+from wavecoder.protocols import ChatModel
+from wavecoder.records import (
+    ChatReply,
+    ChatRequest,
+    Example,
+    FinishReason,
+    Instance,
+    RawCode,
+    Rejected,
+    Sampling,
+)
+from wavecoder.stage import Context
+
+__all__ = ["Generate"]
+
+Outcome = Instance | Rejected
+
+
+class Generate:
+    """Generator, checks, discriminator and example database (paper section 2.2.2).
+
+    Rounds: the functions are taken in coreset order, `round_size` at a time; a round sees the
+    examples of all rounds before it, whatever the order replies arrived in.
+    """
+
+    name: ClassVar[str] = "generate"
+    data_version: ClassVar[int] = 1
+    streaming: ClassVar[bool] = True
+    writes: ClassVar[type[Instance]] = Instance
+
+    class Config(BaseModel):
+        """The `generate` table of a recipe."""
+
+        model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+        generator: str
+        """The model that writes: `local:NAME`, `http://host:port/v1#NAME`, `scripted:FILE`."""
+        discriminator: str | None = None
+        """The model that judges; the generator's where left out."""
+        api_key_env: str | None = None
+        """Name of the environment variable that holds the endpoint's key."""
+        tasks: dict[str, Annotated[float, Field(gt=0)] | None] = Field(
+            default_factory=lambda: dict.fromkeys(built_in_tasks())
+        )
+        """Tasks, by name or by path of a task's file, and their weights; a task without a weight
+        has its own (the built-in ones: the paper's counts)."""
+        target_languages: tuple[str, ...] = ("python", "javascript", "java", "go", "cpp", "rust")
+        """Languages a translation may go to; by default those of HumanEvalPack."""
+        examples: Literal["none", "static", "feedback"] = "feedback"
+        """Examples in the prompts: none, only the tasks' own, or also those of earlier rounds."""
+        good_examples: Annotated[int, Field(ge=0)] = 1
+        """Good examples in a prompt (the released code shows one)."""
+        bad_examples: Annotated[int, Field(ge=0)] = 1
+        """Bad examples in a prompt (likewise)."""
+        round_size: Annotated[int, Field(gt=0)] = 8
+        """Functions that see the same examples."""
+        attempts: Annotated[int, Field(gt=0)] = 1
+        """How often a function is tried, with a new random seed, until an instance is accepted."""
+        generator_sampling: Sampling = Sampling(temperature=0.7, top_p=0.95, max_tokens=512)
+        discriminator_sampling: Sampling = Sampling(temperature=0.0, max_tokens=256)
+
+    def __init__(self, config: Config) -> None:
+        """Load the tasks and name the models; neither is asked yet.
+
+        Raises:
+            ConfigError: A task or language is unknown.
+            ModelNotFoundError: A model is unknown.
+        """
+        self.config = config
+        if not config.tasks:
+            raise ConfigError("generate.tasks is empty. Name a task, or leave the key out.")
+        loaded = [(load_task(name), weight) for name, weight in config.tasks.items()]
+        self.tasks = {task.name: task for task, _ in loaded}
+        self.weights = {task.name: weight or task.weight for task, weight in loaded}
+        self.targets = tuple(language(name).name for name in config.target_languages)
+        self.generator = open_model(config.generator, api_key_env=config.api_key_env)
+        self.discriminator = (
+            self.generator
+            if config.discriminator in (None, config.generator)
+            else open_model(config.discriminator, api_key_env=config.api_key_env)
+        )
+
+    def identity(self) -> Mapping[str, object]:
+        """Return the config, with models by revision and tasks by content."""
+        config = self.config.model_dump(mode="json", exclude={"api_key_env", "tasks"})
+        return {
+            **config,
+            "generator": self.generator.identity,
+            "discriminator": self.discriminator.identity,
+            "weights": self.weights,
+            "tasks": {name: task.model_dump(mode="json") for name, task in self.tasks.items()},
+        }
+
+    def inputs(self, ctx: Context) -> Iterable[RawCode]:
+        """Return the coreset, in pick order."""
+        return list(ctx.upstream.values())[-1].records(RawCode)
+
+    def run(self, inputs: Iterable[RawCode], ctx: Context) -> Iterator[Outcome]:
+        """Yield an instance, or the reason why there is none, for each function in order."""
+        with asyncio.Runner() as runner, Ledger(ctx.replies) as ledger:
+            work = _Work(self, ctx, ledger)
+            outcomes = work.outcomes(inputs)
+            try:
+                while True:
+                    try:
+                        yield runner.run(_next(outcomes))
+                    except StopAsyncIteration:
+                        return
+            finally:
+                runner.run(work.close(outcomes))
+
+
+async def _next(outcomes: AsyncIterator[Outcome]) -> Outcome:
+    return await anext(outcomes)
+
+
+@dataclass(frozen=True)
+class _Done:
+    """An outcome and the replies it rests on."""
+
+    outcome: Outcome
+    replies: tuple[ChatReply, ...]
+
+
+class _Work:
+    """One run of the stage: the models, the rounds in flight and the example database."""
+
+    def __init__(self, stage: Generate, ctx: Context, ledger: Ledger) -> None:
+        self.stage = stage
+        self.ctx = ctx
+        same = stage.discriminator is stage.generator
+        self.generator = Remembering(stage.generator, ledger)
+        self.discriminator = self.generator if same else Remembering(stage.discriminator, ledger)
+        own = (example for task in stage.tasks.values() for example in task.seed_examples)
+        self.database = ExampleDatabase(() if stage.config.examples == "none" else own)
+        # The outcomes the database has not taken yet, in record order.
+        self.waiting = deque(as_example(one) for one in ctx.finished(Instance))
+        self.place = len(self.waiting)
+        self.slots = {
+            model.identity: asyncio.Semaphore(min(ctx.concurrency, model.concurrency or 1 << 30))
+            for model in (stage.generator, stage.discriminator)
+        }
+        self.flying: set[asyncio.Task[_Done]] = set()
+
+    async def outcomes(self, inputs: Iterable[RawCode]) -> AsyncIterator[Outcome]:
+        """Yield the outcomes in input order, a round at a time."""
+        size = self.stage.config.round_size
+        functions = iter(inputs)
+        # A resumed run first completes the round in which it was stopped.
+        while batch := list(islice(functions, size - self.place % size)):
+            number = self.place // size
+            self._learn(len(self.waiting) - self.place % size)
+            tasks = [
+                asyncio.create_task(self._function(raw, self.place + offset, number))
+                for offset, raw in enumerate(batch)
+            ]
+            self.flying.update(tasks)
+            for task in tasks:
+                done = await task
+                self.flying.discard(task)
+                self.place += 1
+                self.waiting.append(as_example(done.outcome))
+                for reply in done.replies:
+                    self.ctx.used(reply)
+                yield done.outcome
+
+    async def close(self, outcomes: AsyncIterator[Outcome]) -> None:
+        """Let what is in flight finish, so that its replies are kept; release the models."""
+        await asyncio.gather(*self.flying, return_exceptions=True)
+        await outcomes.aclose()  # type: ignore[attr-defined]
+        await self.generator.close()
+        await self.discriminator.close()
+
+    def _learn(self, count: int) -> None:
+        """Let the database take the next `count` outcomes."""
+        for _ in range(count):
+            example = self.waiting.popleft()
+            if example is not None and self.stage.config.examples == "feedback":
+                self.database.add(example)
+
+    async def _function(self, raw: RawCode, place: int, number: int) -> _Done:
+        """Return what became of one function after its last attempt."""
+        stage = self.stage
+        rng = self.ctx.rng(raw.id)
+        assignment = assign(raw, place, stage.weights, stage.tasks, stage.targets, rng)
+        if assignment is None:
+            detail = f"none of the tasks {', '.join(stage.tasks)} suits it"
+            return _Done(Rejected(id=raw.id, reason="no_task", detail=detail), ())
+        replies: list[ChatReply] = []
+        for attempt in range(stage.config.attempts):
+            outcome = await self._attempt(assignment, number, attempt, replies)
+            if isinstance(outcome, Instance):
+                break
+        return _Done(outcome, tuple(replies))
+
+    async def _attempt(
+        self, assignment: Assignment, number: int, attempt: int, replies: list[ChatReply]
+    ) -> Outcome:
+        """Ask the generator, check its reply, ask the discriminator."""
+        raw, task, config = assignment.raw_code, assignment.task, self.stage.config
+        rng = self.ctx.rng(f"{raw.id}/{attempt}")
+        pair = (raw.language, assignment.target_language)
+        good, bad = (
+            self.database.draw(task.name, pair, rng, good=kind, count=count)
+            for kind, count in ((True, config.good_examples), (False, config.bad_examples))
+        )
+        sampling = _seeded(config.generator_sampling, rng.getrandbits(31))
+        request = generator_request(assignment, good, bad, sampling)
+        reply = await self._ask(self.generator, request, replies)
+        if isinstance(reply, str):
+            return Rejected(id=raw.id, reason="model_refused", detail=reply)
+        sections = parse_sections(reply.text)
+        if reply.finish_reason is FinishReason.LENGTH:
+            problem = ("cut_off", f"the reply was cut at {reply.completion_tokens} tokens")
+        elif isinstance(sections, str):
+            problem = ("no_sections", sections)
+        else:
+            judged = [
+                example
+                for kind in (False, True)
+                for example in self.database.draw(
+                    task.name, pair, rng, good=kind, count=1, judged=True
+                )
+            ]
+            draft = _draft(assignment, sections, good)
+            instance = Instance(
+                id=raw.id,
+                task=task.name,
+                language=raw.language,
+                target_language=assignment.target_language,
+                instruction=sections.instruction,
+                information=draft.information,
+                solution=draft.solution,
+                raw_code=raw,
+                bug=assignment.bug.kind if assignment.bug else None,
+                reply=reply.text,
+                verdict=None,
+                generator=self.generator.identity,
+                discriminator=None,
+                round=number,
+                attempt=attempt,
+                example_ids=tuple(dict.fromkeys(one.id for one in (*good, *bad, *judged))),
+            )
+            failure = first_failure(draft)
+            if failure is None:
+                return await self._judge(instance, judged, replies)
+            reason, detail = failure
+            return Rejected(
+                id=raw.id, reason=reason, detail=detail, reply=reply.text, instance=instance
+            )
+        reason, detail = problem
+        return Rejected(id=raw.id, reason=reason, detail=detail, reply=reply.text)
+
+    async def _judge(
+        self, draft: Instance, examples: list[Example], replies: list[ChatReply]
+    ) -> Outcome:
+        """Return the instance with its verdict, or the rule that refused it."""
+        task = self.stage.tasks[draft.task]
+        request = discriminator_request(
+            task, draft, examples, self.stage.config.discriminator_sampling
+        )
+        reply = await self._ask(self.discriminator, request, replies)
+        if isinstance(reply, str):
+            return Rejected(id=draft.id, reason="judge_refused", detail=reply, instance=draft)
+        verdict = parse_verdict(reply.text, task.rules)
+        if isinstance(verdict, str):
+            return Rejected(
+                id=draft.id,
+                reason="no_verdict",
+                detail=verdict,
+                reply=reply.text,
+                instance=draft,
+            )
+        instance = draft.model_copy(
+            update={"verdict": verdict, "discriminator": self.discriminator.identity}
+        )
+        if verdict.passed:
+            return instance
+        failed = [rule for rule in verdict.rules if not rule.passed]
+        reason = f"rule_{failed[0].rule}" if failed else "overall_no"
+        detail = failed[0].reason if failed else "every rule is yes and the overall answer is no"
+        return Rejected(
+            id=draft.id,
+            reason=reason,
+            detail=detail or f"the discriminator gives no reason for {failed[0].rule}",
+            reply=reply.text,
+            instance=instance,
+        )
+
+    async def _ask(
+        self, model: ChatModel, request: ChatRequest, replies: list[ChatReply]
+    ) -> ChatReply | str:
+        """Return the reply, or the model's own words where it refuses this request for good."""
+        async with self.slots[model.identity]:
+            if self.ctx.stop.is_set():
+                raise StoppedError("Stopped in generate; every finished reply is saved.")
+            try:
+                reply = await model.complete(request)
+            except RefusedRequestError as error:
+                return str(error)
+        self.ctx.progress.tokens(reply.completion_tokens)
+        replies.append(reply)
+        return reply
+
+
+def _draft(assignment: Assignment, sections: Any, shown: Any) -> Draft:
+    """Return the draft, with what the program knows in its place."""
+    return Draft(
+        assignment=assignment,
+        sections=sections,
+        solution=assignment.solution(sections),
+        information=assignment.information
+        if assignment.task.information != "teacher"
+        else sections.information,
+        shown=shown,
+    )
+
+
+def _seeded(sampling: Sampling, seed: int) -> Sampling:
+    """Return the sampling with a seed of its own, so that each attempt draws anew."""
+    return sampling.model_copy(update={"seed": sampling.seed ^ seed})

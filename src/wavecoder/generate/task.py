@@ -1,0 +1,170 @@
+"""A task as data: what is asked, by which rules it is judged, and our own examples of both kinds.
+
+The four tasks of the paper (section 2.1) are `tasks/*.yaml`; a task of your own is one more such
+file, named by its path in the recipe.
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from jinja2 import StrictUndefined, TemplateError
+from jinja2.sandbox import SandboxedEnvironment
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from wavecoder.errors import ConfigError
+from wavecoder.plugins import nearest, validate
+from wavecoder.records import Example, RuleVerdict, digest
+
+__all__ = ["Prompt", "Rule", "Task", "built_in_tasks", "load_task"]
+
+# Code is full of braces, so str.format would break on it; autoescape is for HTML, not for prompts.
+_JINJA = SandboxedEnvironment(
+    undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
+)
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Rule(_Data):
+    """One thing the discriminator decides."""
+
+    slug: str
+    text: str
+    """A statement that is true of a good instance."""
+
+
+class Prompt(_Data):
+    """The two texts of a model's role; each is a jinja2 template."""
+
+    system: str
+    """What the model is to do, said once."""
+    turn: str
+    """One piece of work; examples are shown as turns of the same form."""
+
+    @field_validator("system", "turn")
+    @classmethod
+    def _compiles(cls, text: str) -> str:
+        try:
+            _JINJA.from_string(text)
+        except TemplateError as error:
+            raise ValueError(f"the template does not compile ({error})") from error
+        return text
+
+    def render(self, part: Literal["system", "turn"], variables: Mapping[str, Any]) -> str:
+        """Return the text of `part` with its variables filled in."""
+        return _JINJA.from_string(getattr(self, part)).render(variables).strip()
+
+
+class _Shown(_Data):
+    """An example as written in a task's file."""
+
+    good: bool
+    language: str
+    target_language: str | None = None
+    name: str
+    docstring: str | None = None
+    code: str
+    instruction: str
+    information: str | None = None
+    solution: str
+    rules: dict[str, str]
+    """The discriminator's reason by rule slug; a reason that begins with `no` fails the rule."""
+    analysis: str
+
+
+class Task(_Data):
+    """One kind of instruction: its prompts, its rules and its examples."""
+
+    name: str
+    """One word; the value of `Instance.task`."""
+    title: str
+    """As the prompts call it: `code repair`."""
+    information: Literal["teacher", "raw_code", "edited_code"]
+    """Who fills the information: the generator, or the program with the raw code, as it is or with
+    a bug put in."""
+    solution: Literal["teacher", "raw_code"]
+    """Who fills the solution: the generator, or the program with the raw code."""
+    solution_is: Literal["code", "prose"]
+    changes_language: bool = False
+    """The solution is in another language than the raw code."""
+    self_contained: bool = False
+    """Only raw code that names nothing outside itself will do."""
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    """Share of the task relative to the others; the built-in ones are paper table 1's counts."""
+    rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
+    generator: Prompt
+    discriminator: Prompt
+    examples: tuple[_Shown, ...]
+
+    @cached_property
+    def seed_examples(self) -> tuple[Example, ...]:
+        """The file's own examples as records."""
+        return tuple(
+            Example(
+                id=f"{self.name}-{digest(shown.code, shown.instruction, shown.solution)}",
+                task=self.name,
+                language=shown.language,
+                target_language=shown.target_language,
+                good=shown.good,
+                name=shown.name,
+                docstring=shown.docstring,
+                code=shown.code.strip(),
+                instruction=shown.instruction.strip(),
+                information=shown.information.strip() if shown.information else None,
+                solution=shown.solution.strip(),
+                rules=tuple(
+                    RuleVerdict(
+                        rule=rule.slug,
+                        passed=not shown.rules[rule.slug].lower().startswith("no"),
+                        reason=shown.rules[rule.slug].split(",", 1)[-1].strip(),
+                    )
+                    for rule in self.rules
+                ),
+                analysis=shown.analysis.strip(),
+            )
+            for shown in self.examples
+        )
+
+
+def built_in_tasks() -> list[str]:
+    """Return the names of the tasks that come with the package."""
+    folder = files("wavecoder.generate").joinpath("tasks")
+    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name[0] != "_")
+
+
+def load_task(name: str) -> Task:
+    """Return a built-in task by name, or the task in the YAML file at the path `name`.
+
+    Raises:
+        ConfigError: There is no such task or file, or the file does not fit.
+    """
+    known = built_in_tasks()
+    if name in known:
+        text = files("wavecoder.generate").joinpath("tasks", f"{name}.yaml").read_text("utf-8")
+    else:
+        try:
+            text = Path(name).read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(
+                f"There is no task {name!r}.{nearest(name, known)} Known: {', '.join(known)}; "
+                f"or give the path of a task's YAML file."
+            ) from error
+    try:
+        table = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        problem = str(error).replace("\n", " ")
+        raise ConfigError(f"The task file {name} is not YAML: {problem}. Mend it.") from error
+    task = validate(Task, table, f"task {name}")
+    for number, shown in enumerate(task.examples):
+        if set(shown.rules) != {rule.slug for rule in task.rules}:
+            raise ConfigError(
+                f"task {name}, example {number}: it judges the rules {sorted(shown.rules)}, the "
+                f"task has {sorted(rule.slug for rule in task.rules)}. Give a reason for each."
+            )
+    return task

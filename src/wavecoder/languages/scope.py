@@ -1,0 +1,62 @@
+"""What code takes from outside itself."""
+
+import builtins
+import symtable
+import warnings
+from collections.abc import Iterator
+
+from wavecoder.languages.syntax import leaves
+
+__all__ = ["is_self_contained", "outside_names"]
+
+# How a function speaks of the object or class it belongs to, as leaf texts.
+_OWNERS = frozenset({"self", "this", "super", "cls", "$this", "@"})
+
+
+def outside_names(code: str, language: str) -> list[str]:
+    """Return the names `code` uses and neither defines nor imports, in order, each once.
+
+    Python only: every name that is not the code's own or a built-in, and `self` or `cls` of a
+    function outside a class. For other languages, and for code that does not compile, the list is
+    empty: what a function may take from its file cannot be told from the function.
+    """
+    module = _module(code) if language == "python" else None
+    return list(dict.fromkeys(_free_names(module))) if module else []
+
+
+def is_self_contained(code: str, language: str) -> bool:
+    """Say whether a function can be read without its class or module.
+
+    Python: it compiles and has no outside names. Other languages: it does not speak of the object
+    it belongs to.
+    """
+    if language == "python":
+        return _module(code) is not None and not outside_names(code, language)
+    return not any(leaf.text in _OWNERS for leaf in leaves(code, language))
+
+
+def _module(code: str) -> symtable.SymbolTable | None:
+    """Return the names of Python code, scope by scope, or None where it does not compile."""
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            return symtable.symtable(code, "raw code", "exec")
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+
+
+def _free_names(module: symtable.SymbolTable) -> Iterator[str]:
+    """Yield the names that Python code takes from outside itself."""
+    known = {symbol.get_name() for symbol in module.get_symbols() if symbol.is_assigned()}
+    known.update(vars(builtins))
+    tables = [module]
+    while tables:
+        table = tables.pop()
+        tables.extend(table.get_children())
+        for symbol in table.get_symbols():
+            name = symbol.get_name()
+            outside = symbol.is_global() or (table is module and not symbol.is_assigned())
+            if outside and name not in known:
+                yield name
+    for function in module.get_children():
+        if function.get_type() == "function":
+            yield from (name for name in function.get_identifiers() if name in _OWNERS)

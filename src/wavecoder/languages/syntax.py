@@ -1,0 +1,257 @@
+"""What can be told of a piece of code by parsing it: is it legal, what are its leaves.
+
+Everything here walks trees with a cursor and never recurses, so that code may nest as deep as it
+likes. Offsets are bytes of the text in UTF-8; lines and columns count from 1.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import groupby, islice
+from typing import NamedTuple
+
+from tree_sitter import Node, Parser, Tree
+
+from wavecoder.languages.table import LANGUAGES, Language, grammars
+
+__all__ = [
+    "Leaf",
+    "SyntaxIssue",
+    "first_issue",
+    "leaves",
+    "parse",
+    "parses",
+    "read",
+    "strip_comments",
+    "syntax_errors",
+    "tokens",
+]
+
+
+# Text that is no code at all has one in every line.
+_MOST_ISSUES = 20
+
+
+class SyntaxIssue(NamedTuple):
+    """A place where text is no code of the language."""
+
+    line: int
+    column: int
+    what: str
+    """`missing ;`, `unexpected 'foo bar'`."""
+
+
+class Leaf(NamedTuple):
+    """A token or a comment, with its place in the text."""
+
+    text: str
+    start: int
+    end: int
+    line: int
+    is_comment: bool
+    is_named: bool
+    """A name or a literal; False for keywords and punctuation."""
+    in_expression: bool
+    """It stands right inside an operation or an assignment: `<` is less-than, no bracket."""
+
+
+class Reading(NamedTuple):
+    """A text with its tree, which may hold a class put around the text."""
+
+    data: bytes
+    """What was parsed."""
+    tree: Tree
+    start: int
+    """Where the text begins in `data`."""
+    end: int
+
+
+def parse(text: str, language: str) -> Tree:
+    """Return the syntax tree of the text as it stands; it has error nodes where it is no code.
+
+    Args:
+        text: Code.
+        language: A name from `LANGUAGES`.
+    """
+    readings = list(_readings(text, LANGUAGES[language], wrapped=False))
+    return next((r.tree for r in readings if not r.tree.root_node.has_error), readings[0].tree)
+
+
+def parses(text: str, language: str) -> bool:
+    """Say whether the text is code of the language: a file, some statements, or a lone method."""
+    return not syntax_errors(text, language)
+
+
+def syntax_errors(text: str, language: str) -> list[SyntaxIssue]:
+    """Return the first places where the text is no code of the language; none where it is.
+
+    A method without its class is code. Prose is not, even where a lenient grammar takes each word
+    for a call; nor is a comment alone, nor code of another language that happens to fit.
+    """
+    row = LANGUAGES[language]
+    found: list[list[SyntaxIssue]] = []
+    for reading in _readings(text, row):
+        root = reading.tree.root_node
+        if not root.has_error:
+            issue = _not_code(list(_leaves(reading, row)), row)
+            return [issue] if issue else []
+        issues = _issues(root, reading.data, reading.start, reading.end)
+        found.append(list(islice(issues, _MOST_ISSUES)))
+    return min(found, key=len)
+
+
+def tokens(text: str, language: str) -> list[str]:
+    """Return the text's tokens without comments; a string literal is one token."""
+    return [leaf.text for leaf in leaves(text, language) if not leaf.is_comment]
+
+
+def leaves(text: str, language: str) -> Iterator[Leaf]:
+    """Yield the text's tokens and comments in order."""
+    found = _leaves(read(text, language), LANGUAGES[language])
+    return (leaf for leaf in found if leaf.text)
+
+
+def strip_comments(text: str, language: str) -> str:
+    """Return the text without comments, and without the lines that held nothing else."""
+    data = text.encode("utf-8", "replace")
+    kept, place = [], 0
+    for leaf in leaves(text, language):
+        if not leaf.is_comment:
+            continue
+        # Some grammars count the line's end as part of a line comment.
+        end = leaf.start + len(data[leaf.start : leaf.end].rstrip(b"\r\n"))
+        before = data[place : leaf.start].rstrip(b" \t")
+        alone = (not before and not place) or before.endswith(b"\n")
+        if alone and data[end : end + 1] in (b"\n", b""):
+            end += 1
+        kept.append(before)
+        # What stood apart stays apart.
+        if not alone and not re.match(rb"[\s,;)\]}]|$", data[end : end + 1]):
+            kept.append(b" ")
+        place = end
+    return b"".join([*kept, data[place:]]).decode()
+
+
+def read(text: str, language: str) -> Reading:
+    """Return the reading without errors, or the plainest one."""
+    plainest = None
+    for reading in _readings(text, LANGUAGES[language]):
+        if not reading.tree.root_node.has_error:
+            return reading
+        plainest = plainest or reading
+    assert plainest is not None  # every language has a grammar
+    return plainest
+
+
+def first_issue(node: Node, data: bytes) -> SyntaxIssue | None:
+    """Return the first place inside `node` that does not parse, or None."""
+    return next(_issues(node, data, 0, len(data)), None)
+
+
+def _readings(text: str, row: Language, *, wrapped: bool = True) -> Iterator[Reading]:
+    """Yield the text's readings, each parsed when asked for: as it stands, then inside a class."""
+    data = text.encode("utf-8", "replace")
+    loaded = grammars(row.name)
+    if row.name == "php":
+        # The second grammar takes anything before an opening tag for a page's text.
+        is_page = data.lstrip().startswith(b"<?")
+        loaded = loaded[1:] if is_page else loaded if b"<?" in data else loaded[:1]
+    for grammar in loaded:
+        yield Reading(data, Parser(grammar).parse(data), 0, len(data))
+        if row.wrap and wrapped:
+            before, after = (part.encode() for part in row.wrap)
+            inside = before + data + after
+            tree = Parser(grammar).parse(inside)
+            yield Reading(inside, tree, len(before), len(before) + len(data))
+
+
+def _leaves(reading: Reading, row: Language) -> Iterator[Leaf]:
+    data, tree, start, end = reading
+    first_line = data.count(b"\n", 0, start)
+    cursor = tree.walk()
+    parents = [""]
+    while True:
+        node = cursor.node
+        assert node is not None  # a cursor is always somewhere
+        kind = node.type
+        is_comment = kind in row.comments
+        whole = is_comment or (kind in row.strings and not _interpolates(node))
+        if not whole and cursor.goto_first_child():
+            parents.append(kind)
+            continue
+        here, there = node.start_byte, node.end_byte
+        if start <= here and there <= end:
+            text = data[here:there].decode("utf-8", "replace")
+            # The end of a line is a token to some grammars. Python's takes an empty body.
+            if text.strip() or kind == "block":
+                yield Leaf(
+                    text,
+                    here - start,
+                    there - start,
+                    node.start_point.row - first_line + 1,
+                    is_comment,
+                    node.is_named,
+                    _is_operation(parents[-1]),
+                )
+        while not cursor.goto_next_sibling():
+            if not cursor.goto_parent():
+                return
+            parents.pop()
+
+
+def _interpolates(node: Node) -> bool:
+    return any(child.type in ("interpolation", "template_substitution") for child in node.children)
+
+
+@lru_cache(maxsize=4096)
+def _is_operation(kind: str) -> bool:
+    """Say whether a node of that type is an operation, in any grammar."""
+    words = r"binary|unary|boolean_operator|comparison|not_operator|assign|update|inc_|dec_"
+    return re.search(words, kind) is not None
+
+
+def _issues(node: Node, data: bytes, start: int, end: int) -> Iterator[SyntaxIssue]:
+    """Yield the error nodes inside `node`, going down only where there are some.
+
+    Args:
+        node: The root, or a part of its tree.
+        data: What was parsed.
+        start: Where the text begins in `data`: what line 1 is.
+        end: Where the text ends.
+    """
+    first_line = data.count(b"\n", 0, start)
+    pending = [node]
+    while pending:
+        node = pending.pop()
+        broken = [child for child in node.children if child.has_error or child.is_missing]
+        if not broken and (node.has_error or node.is_missing):
+            at = min(max(node.start_byte, start), end)
+            text = data[node.start_byte : node.end_byte].decode("utf-8", "replace").strip()
+            line = text.split("\n", 1)[0]
+            what = f"unexpected {line[:40]!r}" if line else f"missing {node.type}"
+            row = data.count(b"\n", 0, at) - first_line + 1
+            column = len(data[data.rfind(b"\n", 0, at) + 1 : at].decode("utf-8", "replace")) + 1
+            yield SyntaxIssue(row, column, what)
+        pending.extend(reversed(broken))
+
+
+def _not_code(found: list[Leaf], row: Language) -> SyntaxIssue | None:
+    """Return why text that parses is no code all the same, or None."""
+    found = [leaf for leaf in found if not leaf.is_comment]
+    if not found:
+        return SyntaxIssue(1, 1, "there is no code, only space or comments")
+    names = [leaf.is_named and leaf.text.isidentifier() for leaf in found]
+    plain = ((leaf.is_named and leaf.text.isalnum()) or leaf.text in ",." for leaf in found)
+    if all(plain):
+        return SyntaxIssue(1, 1, "these are words, no code")
+    if any(not leaf.text for leaf in found):
+        return SyntaxIssue(1, 1, "a body without statements")
+    for line, said in groupby(zip(found, names, strict=True), lambda pair: (pair[0].line, pair[1])):
+        words = [leaf.text for leaf, _ in said]
+        if line[1] and len(words) > 1:
+            if words[0] in row.foreign:
+                what = f"{words[0]!r} before {words[1]!r} is another language"
+                return SyntaxIssue(line[0], 1, what)
+            if row.bare_calls and len(words) > 3:
+                return SyntaxIssue(line[0], 1, f"{' '.join(words[:4])!r} are words, no code")
+    return None

@@ -1,0 +1,170 @@
+"""How far a stage is: a live panel on a terminal, a line now and then elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TextIO
+
+from wavecoder.protocols import Progress
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+__all__ = ["Lines", "Panel", "progress"]
+
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+@dataclass
+class _Count:
+    """The figures of the stage that is running."""
+
+    stage: str = ""
+    total: int | None = None
+    done: int = 0
+    kept: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+    completion_tokens: int = 0
+    before: int = 0
+    """Outcomes that were on disk when this process began."""
+    started: float = field(default_factory=time.monotonic)
+
+    def take(self, reason: str | None) -> None:
+        self.done += 1
+        if reason is None:
+            self.kept += 1
+        else:
+            self.reasons[reason] = self.reasons.get(reason, 0) + 1
+
+    def words(self) -> str:
+        """Return the figures as one line."""
+        seconds = max(time.monotonic() - self.started, 1e-9)
+        here = self.done - self.before
+        of = f" of {self.total}" if self.total is not None else ""
+        parts = [f"{self.done}{of} done", f"{self.kept} kept", f"{here - self.kept} rejected"]
+        if self.completion_tokens:
+            parts.append(f"{self.completion_tokens / seconds:.0f} tokens/s")
+        if self.total is not None and here > 0 and self.done < self.total:
+            left = (self.total - self.done) * seconds / here
+            parts.append(f"{_duration(left)} left")
+        return ", ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+class Lines:
+    """Plain lines on stderr: when a stage begins, every few seconds, and when it ends."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write to `stream`."""
+        self._stream = stream
+        self._count = _Count()
+        self._last = 0.0
+
+    def _line(self, text: str) -> None:
+        self._stream.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+        self._stream.flush()
+
+    def _now_and_then(self) -> None:
+        now = time.monotonic()
+        if now - self._last >= _SECONDS_BETWEEN_LINES:
+            self._last = now
+            self._line(f"{self._count.stage}: {self._count.words()}")
+
+    def start(self, stage: str, total: int | None, finished: int) -> None:
+        """Say that a stage begins."""
+        self._count = _Count(stage=stage, total=total, done=finished, before=finished)
+        self._last = time.monotonic()
+        self._line(f"{stage}: begins" + (f", {finished} done before" if finished else ""))
+
+    def outcome(self, reason: str | None) -> None:
+        """Count an outcome."""
+        self._count.take(reason)
+        self._now_and_then()
+
+    def tokens(self, completion_tokens: int) -> None:
+        """Count tokens."""
+        self._count.completion_tokens += completion_tokens
+        self._now_and_then()
+
+    def note(self, text: str) -> None:
+        """Write a line."""
+        self._line(text)
+
+    def end(self, summary: str) -> None:
+        """Say that the stage is complete."""
+        seconds = time.monotonic() - self._count.started
+        self._line(f"{self._count.stage}: {summary} in {_duration(seconds)}")
+
+
+class Panel:
+    """A live panel on a terminal: complete stages above, the running one below."""
+
+    def __init__(self, live: "Live") -> None:
+        """Draw on `live`."""
+        self._live = live
+        self._count = _Count()
+
+    def start(self, stage: str, total: int | None, finished: int) -> None:
+        """Begin a stage."""
+        self._count = _Count(stage=stage, total=total, done=finished, before=finished)
+        self._draw()
+
+    def outcome(self, reason: str | None) -> None:
+        """Count an outcome."""
+        self._count.take(reason)
+        self._draw()
+
+    def tokens(self, completion_tokens: int) -> None:
+        """Count tokens."""
+        self._count.completion_tokens += completion_tokens
+        self._draw()
+
+    def note(self, text: str) -> None:
+        """Print a line above the panel."""
+        self._live.console.print(text, markup=False)
+
+    def end(self, summary: str) -> None:
+        """Print the stage's line above the panel."""
+        seconds = time.monotonic() - self._count.started
+        text = f"{self._count.stage}: {summary} in {_duration(seconds)}"
+        self._live.console.print(text, markup=False)
+        self._live.update("")
+
+    def _draw(self) -> None:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.text import Text
+
+        count = self._count
+        top = sorted(count.reasons.items(), key=lambda item: -item[1])[:4]
+        rejected = ", ".join(f"{number} {reason}" for reason, number in top)
+        total = float(count.total) if count.total else None
+        self._live.update(
+            Group(
+                Text(f"{count.stage}: {count.words()}"),
+                ProgressBar(total=total, completed=count.done, width=60),
+                Text(f"rejected: {rejected}" if rejected else "", style="dim"),
+            )
+        )
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """Yield a panel where stderr is a terminal, else lines."""
+    if not sys.stderr.isatty():
+        yield Lines(sys.stderr)
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    with Live(console=Console(stderr=True), refresh_per_second=4, transient=True) as live:
+        yield Panel(live)

@@ -1,0 +1,167 @@
+"""Compute the figures of a run from what its stages left on disk.
+
+| name                     | of       | value                                                     |
+|--------------------------|----------|-----------------------------------------------------------|
+| `inputs`, `kept`         | each     | records in, records kept                                  |
+| `rejected/REASON`        | each     | records rejected for that reason                          |
+| `seconds`                | each     | wall seconds                                              |
+| `tokens/prompt`, `tokens/completion` | each | tokens models read and wrote                      |
+| `cover_radius`           | select   | cover radius once all are picked                          |
+| `instances/TASK/LANGUAGE` | generate | accepted instances, by language of the raw code          |
+| `acceptance`             | generate | kept / inputs                                             |
+| `acceptance/TASK`        | generate | accepted / (accepted + refused with an instance)          |
+| `rules/TASK/RULE`        | generate | verdicts in which the rule passed / verdicts on the rule  |
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import chain, islice, zip_longest
+from typing import TypeVar
+
+import numpy as np
+
+from wavecoder.artifact import Artifact
+from wavecoder.errors import ArtifactError
+from wavecoder.records import Figure, Instance, RawCode, Rejected
+
+T = TypeVar("T")
+
+__all__ = ["Tally", "cover_radii", "figures", "raw_codes", "tally"]
+
+
+@dataclass
+class Tally:
+    """What `generate` left, counted in one pass, and some of it to show."""
+
+    instances: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Accepted instances by task and language of the raw code."""
+    accepted: Counter[str] = field(default_factory=Counter)
+    """Accepted instances by task."""
+    refused: Counter[str] = field(default_factory=Counter)
+    """Refused instances by task; a refusal without an instance has no task."""
+    judged: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Verdicts by task and rule, on accepted and on refused instances."""
+    passed: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Those of `judged` in which the rule passed."""
+    generators: set[str] = field(default_factory=set)
+    discriminators: set[str] = field(default_factory=set)
+    shown_accepted: list[Instance] = field(default_factory=list)
+    """Some accepted instances, over all tasks."""
+    shown_refused: list[Rejected] = field(default_factory=list)
+    """Some refusals, over all reasons, those with something to read first."""
+
+    @property
+    def tasks(self) -> list[str]:
+        """Return the tasks of which an instance exists, accepted or refused."""
+        return sorted(self.accepted.keys() | self.refused.keys())
+
+    def acceptance(self, task: str) -> float:
+        """Return the share of a task's instances that were accepted."""
+        return self.accepted[task] / (self.accepted[task] + self.refused[task])
+
+    def count(self, instance: Instance, *, accepted: bool) -> None:
+        """Count one instance."""
+        task = instance.task
+        if accepted:
+            self.instances[task, instance.language] += 1
+            self.accepted[task] += 1
+        else:
+            self.refused[task] += 1
+        self.generators.add(instance.generator)
+        if instance.discriminator is not None:
+            self.discriminators.add(instance.discriminator)
+        for rule in instance.verdict.rules if instance.verdict else ():
+            self.judged[task, rule.rule] += 1
+            self.passed[task, rule.rule] += rule.passed
+
+
+def figures(upstream: Mapping[str, Artifact]) -> list[Figure]:
+    """Return every figure of a run; see the table above."""
+    found: list[Figure] = []
+
+    def add(stage: str, name: str, value: float) -> None:
+        found.append(Figure(id=f"{stage}/{name}", stage=stage, name=name, value=value))
+
+    for stage, artifact in upstream.items():
+        manifest = artifact.manifest
+        add(stage, "inputs", manifest.inputs)
+        add(stage, "kept", manifest.kept)
+        for reason, count in manifest.rejected.items():
+            add(stage, f"rejected/{reason}", count)
+        add(stage, "seconds", manifest.seconds)
+        add(stage, "tokens/prompt", manifest.tokens.prompt)
+        add(stage, "tokens/completion", manifest.tokens.completion)
+    if "select" in upstream and (radii := cover_radii(upstream["select"])):
+        add("select", "cover_radius", radii[-1])
+    if "generate" in upstream:
+        manifest, counts = upstream["generate"].manifest, tally(upstream["generate"])
+        if manifest.inputs:
+            add("generate", "acceptance", manifest.kept / manifest.inputs)
+        for (task, language), count in sorted(counts.instances.items()):
+            add("generate", f"instances/{task}/{language}", count)
+        for task in counts.tasks:
+            add("generate", f"acceptance/{task}", counts.acceptance(task))
+        for (task, rule), count in sorted(counts.judged.items()):
+            add("generate", f"rules/{task}/{rule}", counts.passed[task, rule] / count)
+    return found
+
+
+def tally(artifact: Artifact, shown: int = 0) -> Tally:
+    """Return the counts of `generate`, with up to `shown` instances of each kind to show."""
+    counts = Tally()
+    by_task: dict[str, list[Instance]] = {}
+    for instance in artifact.records(Instance):
+        counts.count(instance, accepted=True)
+        _keep(by_task, instance.task, instance, shown)
+    telling: dict[str, list[Rejected]] = {}
+    bare: dict[str, list[Rejected]] = {}
+    for rejected in artifact.rejected():
+        if rejected.instance is not None:
+            counts.count(rejected.instance, accepted=False)
+        tells = rejected.instance is not None or rejected.reply is not None
+        _keep(telling if tells else bare, rejected.reason, rejected, shown)
+    counts.shown_accepted = list(islice(_in_turn(by_task), shown))
+    counts.shown_refused = list(islice(chain(_in_turn(telling), _in_turn(bare)), shown))
+    return counts
+
+
+def _keep(groups: dict[str, list[T]], key: str, item: T, most: int) -> None:
+    """Add `item` to its group while that holds fewer than `most`."""
+    group = groups.setdefault(key, [])
+    if len(group) < most:
+        group.append(item)
+
+
+def _in_turn(groups: Mapping[str, list[T]]) -> Iterable[T]:
+    """Yield the first of each group, then the second of each, and so on."""
+    for row in zip_longest(*(groups[key] for key in sorted(groups))):
+        yield from (item for item in row if item is not None)
+
+
+def cover_radii(artifact: Artifact) -> list[float]:
+    """Return the cover radius after each pick; empty where the stage left none.
+
+    Raises:
+        ArtifactError: The file is damaged.
+    """
+    path = artifact.files / "radii.npy"
+    if not path.exists():
+        return []
+    try:
+        radii = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ArtifactError(
+            f"{path} is damaged: {error}. Make the artifact again with --on-existing replace."
+        ) from error
+    return [float(radius) for radius in radii]
+
+
+def raw_codes(upstream: Mapping[str, Artifact], ids: Iterable[str]) -> dict[str, RawCode]:
+    """Return the raw code of these ids, from the last stage that wrote raw code."""
+    wanted = set(ids)
+    written = [upstream[stage] for stage in ("collect", "select") if stage in upstream]
+    if not wanted or not written:
+        return {}
+    found = (raw for raw in written[-1].records(RawCode) if raw.id in wanted)
+    return {raw.id: raw for raw in islice(found, len(wanted))}

@@ -1,0 +1,55 @@
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from wavecoder.artifact import Artifact
+from wavecoder.stage import Context
+
+
+class Quiet:
+    """Progress that nobody watches; it keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str | None] = []
+        self.notes: list[str] = []
+        self.completion_tokens = 0
+
+    def start(self, stage: str, total: int | None, finished: int) -> None:
+        pass
+
+    def outcome(self, reason: str | None) -> None:
+        self.reasons.append(reason)
+
+    def tokens(self, completion_tokens: int) -> None:
+        self.completion_tokens += completion_tokens
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def end(self, summary: str) -> None:
+        pass
+
+
+@pytest.fixture
+def make_context(tmp_path: Path) -> Callable[..., Context]:
+    """Build the context of a stage in a folder of that name under `tmp_path`."""
+
+    def make(
+        stage: str,
+        upstream: Mapping[str, Artifact] | None = None,
+        seed: int = 0,
+        folder: str | None = None,
+    ) -> Context:
+        return Context(
+            folder=tmp_path / (folder or stage),
+            seed=seed,
+            stage=stage,
+            upstream=upstream or {},
+            replies=tmp_path / "replies.sqlite",
+            progress=Quiet(),
+            stop=Event(),
+        )
+
+    return make

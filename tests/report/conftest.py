@@ -1,0 +1,156 @@
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from pydantic import BaseModel
+
+from wavecoder.artifact import Artifact
+from wavecoder.records import (
+    ChatReply,
+    FinishReason,
+    Instance,
+    RawCode,
+    Rejected,
+    RuleVerdict,
+    Verdict,
+)
+from wavecoder.stage import run_stage
+
+
+class Given:
+    """A stage that gives the outcomes it was given, each for 10 + 2 tokens."""
+
+    data_version, streaming = 1, False
+
+    class Config(BaseModel):
+        pass
+
+    def __init__(self, name, writes, outcomes, radii=None):
+        self.name, self.writes = name, writes
+        self.config = self.Config()
+        self.outcomes = outcomes
+        self.radii = radii
+
+    def identity(self):
+        return {}
+
+    def inputs(self, ctx):
+        return self.outcomes
+
+    def run(self, inputs, ctx):
+        outcomes = list(inputs)
+        if self.radii is not None:
+            np.save(ctx.files / "radii.npy", np.array(self.radii, dtype=np.float32))
+        for outcome in outcomes:
+            ctx.used(
+                ChatReply(
+                    text="",
+                    finish_reason=FinishReason.STOP,
+                    prompt_tokens=10,
+                    completion_tokens=2,
+                    seconds=0.0,
+                )
+            )
+            yield outcome
+
+
+def raw_code(number: int, language: str = "python", code: str = "") -> RawCode:
+    code = code or f"def f{number}(a):\n    return a + {number}"
+    return RawCode(
+        id=f"raw{number}",
+        language=language,
+        name=f"f{number}",
+        code=code,
+        docstring=None,
+        source="package:stdlib",
+        path=f"lib/m{number}.py",
+        start_line=number,
+        end_line=number + 1,
+        content_hash=f"h{number}",
+    )
+
+
+def instance(
+    raw: RawCode,
+    task: str = "generation",
+    rules: dict[str, bool] | None = None,
+    **changes: object,
+) -> Instance:
+    verdict = None
+    if rules is not None:
+        verdict = Verdict(
+            rules=tuple(
+                RuleVerdict(rule=rule, passed=passed, reason=f"because {rule}")
+                for rule, passed in rules.items()
+            ),
+            passed=all(rules.values()),
+            analysis="rule 1: yes",
+        )
+    fields = {
+        "id": raw.id,
+        "task": task,
+        "language": raw.language,
+        "target_language": None,
+        "instruction": f"Write {raw.name}.",
+        "information": None,
+        "solution": f"solution of {raw.name}",
+        "raw_code": raw,
+        "bug": None,
+        "reply": f"instruction: Write {raw.name}.",
+        "verdict": verdict,
+        "generator": "writer@1",
+        "discriminator": "judge@2" if verdict else None,
+        "round": 1,
+        "attempt": 0,
+        "example_ids": ("good-1", "bad-1"),
+    }
+    return Instance(**{**fields, **changes})
+
+
+def refused(one: Instance, reason: str) -> Rejected:
+    detail = f"because of {reason}"
+    return Rejected(id=one.id, reason=reason, detail=detail, reply=one.reply, instance=one)
+
+
+def bare(number: int, reason: str, reply: str | None = None) -> Rejected:
+    return Rejected(id=f"raw{number}", reason=reason, detail=f"because of {reason}", reply=reply)
+
+
+@pytest.fixture
+def build() -> SimpleNamespace:
+    """The functions above, for tests that make records of their own."""
+    return SimpleNamespace(raw_code=raw_code, instance=instance, refused=refused, bare=bare)
+
+
+@pytest.fixture
+def make_artifact(make_context) -> Callable[..., Artifact]:
+    """Make the artifact of a stage from its outcomes."""
+
+    def make(name, writes, outcomes, radii=None):
+        return run_stage(Given(name, writes, outcomes, radii), make_context(name))
+
+    return make
+
+
+@pytest.fixture
+def upstream(make_artifact) -> dict[str, Artifact]:
+    """A run of 8 functions, 6 of them selected, with 3 accepted instances and 3 refusals."""
+    raw = [raw_code(0), raw_code(1), raw_code(2, "java"), *(raw_code(n) for n in range(3, 8))]
+    collected = [*raw, bare(8, "too_long"), bare(9, "too_long"), bare(10, "duplicate")]
+    selected = [*raw[:6], bare(6, "not_selected"), bare(7, "not_selected")]
+    generated = [
+        instance(raw[0], "generation", {"answers": True, "complete": True}),
+        instance(raw[1], "summarization", {"accurate": True}),
+        instance(raw[2], "generation", {"answers": True, "complete": True}),
+        refused(
+            instance(raw[3], "generation", {"answers": True, "complete": False}), "rule_complete"
+        ),
+        refused(instance(raw[4], "repair"), "not_different"),
+        bare(5, "no_sections", reply="I am sorry."),
+    ]
+    return {
+        "collect": make_artifact("collect", RawCode, collected),
+        "select": make_artifact("select", RawCode, selected, [3.0, 2.5, 2.5, 1.0, 0.5, 0.25]),
+        "generate": make_artifact("generate", Instance, generated),
+    }

@@ -1,0 +1,155 @@
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from wavecoder.records import Instance
+from wavecoder.report.page import _curve, render
+
+VOID = {"meta", "line", "polyline", "circle", "link", "img", "br", "hr"}
+
+
+class Page(HTMLParser):
+    """The elements and the text of a page; it complains of tags that do not pair."""
+
+    def __init__(self, html):
+        super().__init__(convert_charrefs=True)
+        self.tags, self.attributes, self.text, self.open = [], [], [], []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+        if tag in {"td", "th", "dt", "dd", "p"}:
+            self.text.append(" ")
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    @property
+    def words(self):
+        return " ".join("".join(self.text).split())
+
+
+def test_the_page_asks_nothing_of_the_network(upstream):
+    html = render(upstream, 12)
+    page = Page(html)
+    assert not {"script", "link", "img", "iframe", "object", "base"} & set(page.tags)
+    assert not [found for found in page.attributes if found[1] in {"src", "href", "srcset"}]
+    assert not re.search(r"url\(|@import|https?://", html)
+    assert ("meta", "content", "default-src 'none'; style-src 'unsafe-inline'") in page.attributes
+
+
+def test_it_holds_the_funnel_the_tables_and_the_cards(upstream):
+    words = Page(render(upstream, 12)).words
+    for part in (
+        "instances in the dataset",
+        "Generator writer@1",
+        "Discriminator judge@2",
+        "Random seed 0",
+        upstream["collect"].manifest.fingerprint,
+        "collect: 11 → 8",
+        "too_long 2 18.2 %",
+        "select: 8 → 6",
+        "not_selected 2 25.0 %",
+        "Task java python all generation 1 1 2 repair 0 0 0 summarization 0 1 1",
+        "rule complete 2 of 3 66.7 %",
+        "1 function gave no instance at all",
+        "from 3.000 with the first to 0.250 with 6",
+        "Accepted: 3 of 3",
+        "Refused: 3 of 3",
+        "raw3 · package:stdlib · lib/m3.py:3–4 · generator writer@1 · discriminator judge@2 "
+        "· round 1, attempt 0 · examples good-1, bad-1",
+        "✗ complete: because complete",
+        "no_sections: because of no_sections",
+        "I am sorry.",
+        "return a + 5",  # raw code of the refusal without an instance
+    ):
+        assert part in words, part
+
+
+@pytest.mark.parametrize("field", ["code", "reply", "reason", "path", "model", "task", "bug"])
+def test_what_came_from_code_or_a_model_is_inert(field, make_artifact, build):
+    evil = "</pre><script>alert(1)</script><img src=x onerror=alert(1)>\"'"
+    raw = build.raw_code(0, code=evil if field == "code" else "")
+    if field == "path":
+        raw = raw.model_copy(update={"path": evil, "source": evil, "name": evil})
+    one = build.instance(raw, "generation", {"answers": True})
+    changes = {
+        "reply": {"instruction": evil, "information": evil, "solution": evil, "reply": evil},
+        "model": {"generator": evil, "discriminator": evil, "example_ids": (evil,)},
+        "task": {"task": evil, "language": evil, "target_language": evil},
+        "bug": {"bug": evil, "information": evil},
+    }
+    one = one.model_copy(update=changes.get(field, {}))
+    if field == "reason":
+        rule = one.verdict.rules[0].model_copy(update={"reason": evil, "rule": evil})
+        verdict = one.verdict.model_copy(update={"rules": (rule,), "analysis": evil})
+        one = one.model_copy(update={"verdict": verdict})
+    refusal = build.refused(one, evil if field == "reason" else "rule_answers")
+    refusal = refusal.model_copy(update={"id": "other", "detail": evil, "reply": evil})
+    html = render({"generate": make_artifact("generate", Instance, [one, refusal])}, 12)
+    page = Page(html)
+    assert not {"script", "img"} & set(page.tags)
+    assert not [found for found in page.attributes if found[1].startswith("on")]
+    assert "<script>alert(1)</script>" in "".join(page.text)
+
+
+def test_partial_runs_have_a_page(upstream):
+    for stages in (["collect"], ["collect", "select"], ["select"], ["generate"]):
+        words = Page(render({stage: upstream[stage] for stage in stages}, 12)).words
+        assert ("there are no instances" in words) == ("generate" not in stages)
+        assert ("Cover radius" in words) == ("select" in stages)
+
+
+def test_a_run_without_accepted_instances_has_a_page(make_artifact, build, upstream):
+    one = build.refused(build.instance(build.raw_code(0)), "not_different")
+    generate = make_artifact("other", Instance, [one])
+    words = Page(render({**upstream, "generate": generate}, 12)).words
+    assert "No instance was accepted." in words
+    assert "nothing was judged" in words
+
+
+@pytest.mark.parametrize("outcomes", [[], None])
+def test_a_run_of_nothing_has_a_page(outcomes, make_artifact, build):
+    outcomes = [build.bare(0, "model_refused")] if outcomes is None else outcomes
+    generate = make_artifact("generate", Instance, outcomes)
+    words = Page(render({"generate": generate}, 12)).words
+    assert "No instance was accepted." in words
+    assert ("Nothing was refused." in words) == (not outcomes)
+
+
+def test_no_cards_where_none_are_wanted(upstream):
+    assert "article" not in Page(render(upstream, 0)).tags
+
+
+@pytest.mark.parametrize(
+    "radii", [[1.0], [0.0], [0.0, 0.0], [1.5, 1.5, 1.5], [3.0, 1.0], [1e-6, 0.0], [2e9, 1.0, 0.0]]
+)
+def test_the_curve_stays_inside_its_plot(radii):
+    curve = _curve(radii)
+    points = [tuple(map(float, point.split(","))) for point in curve.points.split()]
+    assert len(points) == len(radii)
+    for x, y in [*points, curve.end]:
+        assert 0 <= x <= curve.width
+        assert 0 <= y <= curve.height
+    assert all(0 <= tick.at <= curve.height for tick in curve.y_ticks)
+    assert 2 <= len(curve.y_ticks) <= 12
+
+
+def test_a_long_curve_is_thinned_and_keeps_its_ends():
+    curve = _curve([20_000.0 - pick for pick in range(20_000)])
+    points = curve.points.split()
+    assert len(points) <= 502
+    assert points[-1] == f"{curve.end[0]},{curve.end[1]}"
+    assert len(curve.x_ticks) <= 10

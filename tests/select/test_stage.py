@@ -1,0 +1,243 @@
+import numpy as np
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from wavecoder.errors import (
+    ArtifactError,
+    ConfigError,
+    PluginError,
+    StaleArtifactError,
+    StoppedError,
+)
+from wavecoder.plugins import validate
+from wavecoder.records import RawCode, Rejected
+from wavecoder.select import Select, kcenter_greedy
+from wavecoder.stage import OnExisting, run_stage
+
+N = 30
+
+
+class Given:
+    """A stage `collect` that keeps what it is given."""
+
+    name, data_version, streaming, writes = "collect", 1, True, RawCode
+
+    class Config(BaseModel):
+        pass
+
+    def __init__(self, raw_codes):
+        self.config = self.Config()
+        self.raw_codes = raw_codes
+
+    def identity(self):
+        return {"ids": [raw.id for raw in self.raw_codes]}
+
+    def inputs(self, ctx):
+        return self.raw_codes
+
+    def run(self, inputs, ctx):
+        yield from inputs
+
+
+class Table:
+    """An embedder whose vectors are a fixed table."""
+
+    class Config(BaseModel, extra="forbid", frozen=True):
+        rows: int = N
+
+    def __init__(self, config):
+        self.config = config
+
+    def embed(self, raw_codes, seed):
+        return np.random.default_rng(0).normal(size=(self.config.rows, 5))
+
+
+def select(**table):
+    return Select(validate(Select.Config, table, "select"))
+
+
+@pytest.fixture
+def upstream(make_context, raw_code):
+    codes = [raw_code(f"def f{n}(a):\n    return a * {n} + g{n % 5}(a)\n") for n in range(N)]
+    return {"collect": run_stage(Given(codes), make_context("collect"))}
+
+
+@pytest.fixture
+def table(monkeypatch):
+    """Name of `Table` as an embedder."""
+    import importlib
+    import sys
+    import types
+
+    module = types.ModuleType("table_embedder")
+    module.Table = Table
+    monkeypatch.setitem(sys.modules, "table_embedder", module)
+    assert importlib.import_module("table_embedder") is module
+    return "table_embedder:Table"
+
+
+def test_the_selected_records_are_what_is_written_in_pick_order(make_context, upstream, table):
+    """The released code computes a coreset and saves the first k inputs instead."""
+    ctx = make_context("select", upstream)
+    artifact = run_stage(select(embedder=table, k=7), ctx)
+    inputs = list(upstream["collect"].records(RawCode))
+    first = [raw.id for raw in inputs].index(next(iter(artifact.records(RawCode))).id)
+    expected = kcenter_greedy(Table(Table.Config()).embed(inputs, 0), 7, first=first)
+
+    assert list(artifact.records(RawCode)) == [inputs[row] for row in expected.indices]
+    assert [raw.id for raw in artifact.records(RawCode)] != [raw.id for raw in inputs[:7]]
+    assert np.array_equal(np.load(artifact.files / "radii.npy"), expected.radii)
+    left = [row for row in range(N) if row not in expected.indices]
+    assert list(artifact.rejected()) == [
+        Rejected(
+            id=inputs[row].id,
+            reason="not_selected",
+            detail=f"distance {expected.distances[row]:.3f} to its nearest center",
+        )
+        for row in left
+    ]
+    assert artifact.manifest.rejected == {"not_selected": N - 7}
+    vectors = np.load(artifact.files / "vectors.npy")
+    assert vectors.dtype == np.float32
+    assert vectors.shape == (N, 5)
+
+
+def test_two_seeds_pick_differently_and_one_seed_the_same(make_context, upstream, table):
+    """The released code begins at row 0 whatever the seed."""
+
+    def picks(seed, folder):
+        ctx = make_context("select", upstream, seed=seed, folder=folder)
+        artifact = run_stage(select(embedder=table, k=5), ctx)
+        return [raw.id for raw in artifact.records(RawCode)]
+
+    assert picks(1, "a") != picks(2, "b")
+    assert picks(1, "c") == picks(1, "d")
+    assert len({picks(seed, f"seed{seed}")[0] for seed in range(10)}) > 4
+
+
+def test_with_the_lexical_embedder_two_runs_give_the_same_bytes(make_context, upstream):
+    one, two = (
+        run_stage(select(k=N), make_context("select", upstream, folder=folder))
+        for folder in ("one", "two")
+    )
+    assert one.manifest.records_sha256 == two.manifest.records_sha256
+    for name in ("files/vectors.npy", "files/radii.npy", "rejected.parquet"):
+        assert (one.folder / name).read_bytes() == (two.folder / name).read_bytes()
+    assert one.manifest.kept == N
+
+
+def test_a_complete_artifact_is_skipped_and_a_changed_k_is_stale(make_context, upstream, table):
+    ctx = make_context("select", upstream)
+    before = run_stage(select(embedder=table, k=3), ctx)
+    stamp = (before.files / "vectors.npy").stat().st_mtime_ns
+    assert run_stage(select(embedder=table, k=3), ctx).manifest == before.manifest
+    assert (before.files / "vectors.npy").stat().st_mtime_ns == stamp
+    with pytest.raises(StaleArtifactError, match="k: 3 then, 4 now"):
+        run_stage(select(embedder=table, k=4), ctx)
+    again = run_stage(select(embedder=table, k=4), ctx, OnExisting.REPLACE)
+    assert again.manifest.kept == 4
+
+
+def test_a_stop_while_picking_is_obeyed_and_the_next_run_ends_the_same(
+    make_context, upstream, table
+):
+    whole = run_stage(select(embedder=table, k=9), make_context("select", upstream, folder="whole"))
+    ctx = make_context("select", upstream)
+    ctx.stop.set()
+    with pytest.raises(StoppedError):
+        run_stage(select(embedder=table, k=9), ctx)
+    assert not (ctx.folder / "manifest.json").exists()
+    ctx.stop.clear()
+    resumed = run_stage(select(embedder=table, k=9), ctx)
+    assert resumed.manifest.records_sha256 == whole.manifest.records_sha256
+
+
+def test_a_run_killed_among_its_outcomes_ends_the_same(make_context, upstream, table):
+    whole = run_stage(select(embedder=table, k=9), make_context("select", upstream, folder="whole"))
+
+    class Killed(Select):
+        def run(self, inputs, ctx):
+            for number, outcome in enumerate(super().run(inputs, ctx)):
+                if number == 4:
+                    raise KeyboardInterrupt
+                yield outcome
+
+    ctx = make_context("select", upstream)
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(Killed(validate(Select.Config, {"embedder": table, "k": 9}, "select")), ctx)
+    resumed = run_stage(select(embedder=table, k=9), ctx)
+    assert resumed.manifest.records_sha256 == whole.manifest.records_sha256
+
+
+def test_a_k_larger_than_what_was_kept_is_one_sentence(make_context, upstream):
+    with pytest.raises(ConfigError) as caught:
+        run_stage(select(k=500), make_context("select", upstream))
+    assert str(caught.value) == (
+        f"select.k is 500 and collect kept {N} functions; set k to at most {N} or collect more."
+    )
+
+
+def test_nothing_collected_is_one_sentence(make_context):
+    empty = {"collect": run_stage(Given([]), make_context("collect"))}
+    with pytest.raises(ConfigError, match="collect kept no function"):
+        run_stage(select(k=1), make_context("select", empty))
+
+
+def test_without_collect_there_is_nothing_to_select_from(make_context):
+    with pytest.raises(ConfigError, match="add collect"):
+        run_stage(select(), make_context("select"))
+
+
+def test_an_embedder_that_loses_functions_is_refused(make_context, upstream, table):
+    with pytest.raises(ConfigError, match="gave 12 vectors for 30 functions"):
+        run_stage(select(embedder={table: {"rows": 12}}, k=2), make_context("select", upstream))
+
+
+@pytest.mark.parametrize(
+    ("embedder", "options"),
+    [
+        ("lexical", {"dimensions": 256}),
+        ({"lexical": None}, {"dimensions": 256}),
+        ({"lexical": {"dimensions": 64}}, {"dimensions": 64}),
+    ],
+)
+def test_the_embedder_may_be_a_name_or_a_table_and_is_stored_resolved(
+    embedder, options, make_context, upstream
+):
+    stage = select(embedder=embedder, k=2)
+    assert stage.identity() == {"embedder": {"lexical": options}, "k": 2}
+    artifact = run_stage(stage, make_context("select", upstream))
+    stored = yaml.safe_load((artifact.folder / "config.yaml").read_text())
+    assert stored == {"embedder": {"lexical": options}, "k": 2}
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"k": 0}, r"select\.k"),
+        ({"embeder": "lexical"}, "Did you mean 'embedder'"),
+        ({"embedder": {"lexical": {}, "other": {}}}, "give one name"),
+        ({"embedder": {}}, "give one name"),
+        ({"embedder": 7}, "give one name"),
+        ({"embedder": {"lexical": 7}}, r"select\.embedder\.lexical"),
+        ({"embedder": {"lexical": {"dimension": 9}}}, "Did you mean 'dimensions'"),
+        ({"embedder": {"lexical": {"dimensions": 0}}}, r"select\.embedder\.lexical\.dimensions"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_one_sentence(table, message):
+    with pytest.raises(ConfigError, match=message):
+        select(**table)
+
+
+def test_an_unknown_embedder_names_the_nearest():
+    with pytest.raises(PluginError, match="Did you mean 'lexical'"):
+        select(embedder="lexicl")
+
+
+def test_a_full_disk_is_one_sentence_with_its_reason(make_context, upstream, table):
+    ctx = make_context("select", upstream)
+    (ctx.folder / "files").mkdir(parents=True)
+    (ctx.files / "radii.npy").symlink_to("/dev/full")
+    with pytest.raises(ArtifactError, match=r"radii\.npy: No space left on device"):
+        run_stage(select(embedder=table, k=2), ctx)
