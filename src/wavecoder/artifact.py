@@ -124,7 +124,6 @@ class Records(Iterable[R], Generic[R]):
                             f"--on-existing replace."
                         ) from error
 
-
     @contextmanager
     def _open(self) -> "Iterator[pq.ParquetFile]":
         import pyarrow as pa

@@ -85,7 +85,8 @@ def validate(model: type[M], table: Mapping[str, Any], where: str) -> M:
     try:
         return model.model_validate(table)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A key that is unknown is most likely the one that is missing, mistyped.
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     place = ".".join([where, *(str(part) for part in first["loc"])])
     if first["type"] == "extra_forbidden":
         known = sorted(_fields_at(model, first["loc"][:-1]))
@@ -94,9 +95,9 @@ def validate(model: type[M], table: Mapping[str, Any], where: str) -> M:
             f"Known there: {', '.join(known)}."
         )
     if first["type"] == "missing":
-        raise ConfigError(f"{place} is required and is not there. Add it to the recipe.")
+        raise ConfigError(f"{place} is required and is not there. Add it.")
     message = first["msg"].removeprefix("Value error, ")
-    raise ConfigError(f"{place}: {message}, got {first['input']!r}. Mend the recipe.")
+    raise ConfigError(f"{place}: {message}, got {first['input']!r}. Mend it there.")
 
 
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

@@ -135,7 +135,7 @@ class ChatModel(Protocol):
 
     ```python
     class Echo:
-        identity = "echo"
+        identity, concurrency = "echo", None
 
         async def complete(self, request):
             text = request.messages[-1].content
@@ -149,6 +149,8 @@ class ChatModel(Protocol):
 
     identity: str
     """Name and revision: what stands for the model in a fingerprint and in a request's key."""
+    concurrency: int | None
+    """Most requests worth having in flight; None leaves it to the caller."""
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Return the reply.

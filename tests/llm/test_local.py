@@ -23,7 +23,7 @@ SPEC = f"local:{NAME}"
 def request(text: str, **sampling: float) -> ChatRequest:
     return ChatRequest(
         messages=(Message(role="user", content=text),),
-        sampling=Sampling.model_validate({"max_tokens": 12} | sampling),
+        sampling=Sampling.model_validate({"max_tokens": 6} | sampling),
     )
 
 
@@ -48,7 +48,7 @@ async def main():
         for n in sys.argv[2:]:
             request = ChatRequest(
                 messages=(Message(role="user", content=f"Write {n} words about the sea."),),
-                sampling=Sampling(temperature=0.8, top_p=0.9, seed=int(n), max_tokens=12),
+                sampling=Sampling(temperature=0.8, top_p=0.9, seed=int(n), max_tokens=8),
             )
             print(n, repr((await model.complete(request)).text))
     finally:
@@ -58,11 +58,11 @@ asyncio.run(main())
 
 
 def test_replies_do_not_depend_on_order_and_stderr_stays_empty():
-    first = python(ASK_IN_ORDER, SPEC, "1", "2", "3", "4", "1")
-    second = python(ASK_IN_ORDER, SPEC, "4", "3", "1", "2", "1")
+    first = python(ASK_IN_ORDER, SPEC, "1", "2", "3", "1")
+    second = python(ASK_IN_ORDER, SPEC, "3", "1", "1", "2")
     assert (first.returncode, first.stderr) == (second.returncode, second.stderr) == (0, "")
     assert sorted(first.stdout.splitlines()) == sorted(second.stdout.splitlines())
-    assert len(set(first.stdout.splitlines())) == 4
+    assert len(set(first.stdout.splitlines())) == 3
 
 
 def test_a_reply_has_its_tokens_and_its_end():
@@ -70,7 +70,7 @@ def test_a_reply_has_its_tokens_and_its_end():
         model = LocalModel(SPEC)
         try:
             cut = await model.complete(request("Tell me a long story.", max_tokens=7))
-            whole = await model.complete(request("Say yes.", max_tokens=200))
+            whole = await model.complete(request("Say yes.", max_tokens=100))
             return cut, whole
         finally:
             await model.close()
@@ -258,7 +258,7 @@ asyncio.run(main())
 @pytest.mark.parametrize(
     ("spec", "kind", "words"),
     [
-        ("local:smollm2", ModelNotFoundError, "Did you mean 'smollm2-135m-instruct'"),
+        ("local:smollm2-135m", ModelNotFoundError, "Did you mean 'smollm2-135m-instruct'"),
         ("local:/no/such.gguf", ModelNotFoundError, "There is no model file /no/such.gguf"),
         ("local:no/such", ModelNotFoundError, "There is no model file no/such"),
         (f"{SPEC}?slot=2", ConfigError, "Did you mean 'slots'"),

@@ -81,7 +81,9 @@ class Collect:
             ConfigError: A source holds no code.
         """
         return {
-            "sources": [dict(source.identity()) for source in self._sources],
+            "sources": {
+                str(place): dict(source.identity()) for place, source in enumerate(self._sources)
+            },
             "languages": self._languages,
             "filters": self._filter_options,
         }

@@ -1,7 +1,7 @@
-"""Which task a function gets, into which language, with which bug: decided before any model is asked.
+"""Which task a function gets, into which language, with which bug.
 
-The choice rests on the run's seed, the record and its place alone, so that it is the same in every
-resumed or reordered run.
+It is decided before any model is asked, and rests on the run's seed, the record and its place
+alone, so that it is the same in every resumed or reordered run.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,6 @@ __all__ = ["assign"]
 _GOLDEN = 0.6180339887498949
 """Multiples of the golden ratio, modulo 1, fill the unit interval evenly at every length (Weyl), so
 that even a dozen functions are spread over the tasks by weight."""
-
 
 
 def assign(

@@ -30,12 +30,26 @@ class Draft:
 
     assignment: Assignment
     sections: Sections
-    solution: str
-    """The solution as it would stand in the instance."""
-    information: str | None
-    """The information as it would stand in the instance."""
     shown: Sequence[Example]
     """The good examples that were in the prompt."""
+
+    @property
+    def solution(self) -> str:
+        """The solution as it stands in the instance: the program's, or the model's unfenced."""
+        task = self.assignment.task
+        if task.solution == "raw_code":
+            return self.assignment.raw_code.code
+        blocks = fences(self.sections.solution)
+        if task.solution_is == "code" and len(blocks) == 1:
+            return blocks[0].body
+        return self.sections.solution
+
+    @property
+    def information(self) -> str | None:
+        """The information as it stands in the instance: the program's, or the model's."""
+        if self.assignment.task.information == "teacher":
+            return self.sections.information
+        return self.assignment.information
 
 
 def _instruction_length(draft: Draft) -> str | None:
@@ -59,7 +73,8 @@ def _names_language(draft: Draft) -> str | None:
 
 
 _LEANS = re.compile(
-    r"\b(?:above|below|(?:given|shown|provided|original|real|following) (?:function|code|method|class))\b",
+    r"\b(?:above|below|(?:given|shown|provided|original|real|following) "
+    r"(?:function|code|method|class))\b",
     re.IGNORECASE,
 )
 
@@ -105,7 +120,9 @@ def _syntax(draft: Draft) -> str | None:
     return f"the solution is no {language(name).title}: line {issues[0].line}, {issues[0].what}"
 
 
-_LAYOUT = re.compile(r"^\s*(?:[-*+#]|\d+\.)\s|^\s*(?:Args|Arguments|Parameters|Returns|Raises|Note)s?:", re.M)
+_LAYOUT = re.compile(
+    r"^\s*(?:[-*+#]|\d+\.)\s|^\s*(?:Args|Arguments|Parameters|Returns|Raises|Notes?):", re.M
+)
 
 
 def _prose_only(draft: Draft) -> str | None:
@@ -133,7 +150,9 @@ def _undefined_name(draft: Draft) -> str | None:
     if draft.assignment.task.solution != "teacher" or draft.assignment.task.solution_is != "code":
         return None
     names = outside_names(draft.solution, draft.assignment.solution_language)
-    return f"the solution uses {', '.join(names)} and never defines or imports it" if names else None
+    if not names:
+        return None
+    return f"the solution uses {', '.join(names)} and never defines or imports it"
 
 
 _PLACEHOLDER = re.compile(
@@ -165,11 +184,13 @@ def _differs(draft: Draft) -> str | None:
 
 
 def _copied(draft: Draft) -> str | None:
-    if draft.assignment.task.information != "teacher":
-        return None  # the raw code makes the difference; "Translate f to Go" may well recur
+    words = _words(draft.sections.instruction)
+    own = {name.lower() for name in re.findall(r"\w+", draft.assignment.raw_code.name)}
     for example in draft.shown:
-        if _words(draft.sections.instruction) == _words(example.instruction):
-            return f"the instruction is that of the example {example.id} again"
+        for run in _runs(words) & _runs(_words(example.instruction)):
+            # A run with the function's own name in it is a turn of phrase, not a copy.
+            if not own & set(run):
+                return f"the instruction repeats the example {example.id}: {_quoted(' '.join(run))}"
         if draft.solution == example.solution:
             return f"the solution is that of the example {example.id} again"
     return None
@@ -203,6 +224,11 @@ def first_failure(draft: Draft) -> tuple[str, str] | None:
 
 def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text.lower())
+
+
+def _runs(words: list[str]) -> set[tuple[str, ...]]:
+    """Return every run of eight words: shorter ones ("find and fix the bug") recur by chance."""
+    return {tuple(words[at : at + 8]) for at in range(len(words) - 7)}
 
 
 def _quoted(text: str) -> str:

@@ -22,12 +22,9 @@ from wavecoder.records import (
 
 __all__ = ["discriminator_request", "parse_verdict"]
 
-_RULE = re.compile(
-    r"^[ \t]*(?:[-*#>]+[ \t]*)?[*_]{0,2}rule[ \t]*(?P<number>\d+)\b(?P<rest>.*)$",
-    re.IGNORECASE,
-)
-_OVERALL = re.compile(
-    r"^[ \t]*(?:[-*#>]+[ \t]*)?[*_]{0,2}overall(?:[ \t]+(?:answer|verdict))?\b(?P<rest>.*)$",
+_LINE = re.compile(
+    r"^[ \t]*(?:[-*#>]+[ \t]*)?[*_]{0,2}"
+    r"(?:rule[ \t]*(?P<number>\d+)|overall(?:[ \t]+(?:answer|verdict))?)\b(?P<rest>.*)$",
     re.IGNORECASE,
 )
 # Only a word that stands first, behind marks, is an answer; "no" inside a reason is none.
@@ -66,44 +63,36 @@ def discriminator_request(
 
 def parse_verdict(reply: str, rules: Sequence[Rule]) -> Verdict | str:
     """Return the verdict in a reply, or the reason why it holds none."""
-    answers: dict[int, tuple[bool, str]] = {}
-    overall: bool | None = None
-    reasons: list[str] = []
-    current: int | None = None
+    answers: dict[str, tuple[bool, str]] = {}
+    current: str | None = None
     for line in reply.splitlines():
-        if match := _RULE.match(line):
-            current = int(match["number"])
-            if current in answers:
-                return f"rule {current} is answered twice"
-            answer = _answer(match["rest"])
-            if answer is None:
-                return f"rule {current} has no yes or no in front"
-            answers[current] = answer
-        elif match := _OVERALL.match(line):
-            current = None
-            answer = _answer(match["rest"])
-            if answer is None or overall is not None:
-                return "the overall answer is missing or given twice"
-            overall = answer[0]
-        elif line.strip():
-            if current is None:
-                reasons.append(line.strip())
-            else:  # a reason that runs over several lines
+        match = _LINE.match(line)
+        if match is None:
+            if current is not None and line.strip():  # a reason that runs over several lines
                 passed, reason = answers[current]
                 answers[current] = passed, f"{reason} {line.strip()}".strip()
-    missing = [number for number in range(1, len(rules) + 1) if number not in answers]
-    if missing:
-        return f"rule {missing[0]} is not judged"
-    if len(answers) > len(rules):
-        return f"rule {max(answers)} is judged and there are {len(rules)}"
-    if overall is None:
-        return "there is no overall answer"
+            continue
+        current = match["number"] or "overall"
+        answer = _answer(match["rest"])
+        if answer is None:
+            return f"{_called(current)} has no yes or no in front"
+        if current in answers:
+            return f"{_called(current)} is answered twice"
+        answers[current] = answer
+    wanted = [str(number) for number in range(1, len(rules) + 1)]
+    for key in [*wanted, "overall"]:
+        if key not in answers:
+            return f"{_called(key)} is not answered"
     judged = tuple(
-        RuleVerdict(rule=rule.slug, passed=answers[number][0], reason=answers[number][1])
-        for number, rule in enumerate(rules, start=1)
+        RuleVerdict(rule=rule.slug, passed=answers[key][0], reason=answers[key][1])
+        for key, rule in zip(wanted, rules, strict=True)
     )
-    passed = overall and all(rule.passed for rule in judged)
+    passed = answers["overall"][0] and all(rule.passed for rule in judged)
     return Verdict(rules=judged, passed=passed, analysis=reply)
+
+
+def _called(key: str) -> str:
+    return "the overall line" if key == "overall" else f"rule {key}"
 
 
 def _answer(rest: str) -> tuple[bool, str] | None:
@@ -111,7 +100,7 @@ def _answer(rest: str) -> tuple[bool, str] | None:
     match = _ANSWER.match(rest)
     if match is None:
         return None
-    reason = rest[match.end() :].strip(" \t,;:.-–>*_")
+    reason = rest[match.end() :].lstrip(" \t,;:.-–>*_").rstrip(" \t>*_")
     return match["word"].lower() == "yes", re.sub(r"^because\s+", "", reason, flags=re.IGNORECASE)
 
 

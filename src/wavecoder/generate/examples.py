@@ -47,16 +47,28 @@ class ExampleDatabase:
             del kept[0]
 
     def draw(
-        self, task: str, languages: tuple[str, str | None], rng: Random, *, good: bool, count: int
+        self,
+        task: str,
+        languages: tuple[str, str | None],
+        rng: Random,
+        *,
+        good: bool,
+        count: int,
+        judged: bool = False,
     ) -> Sequence[Example]:
         """Return up to `count` different examples of a task, good or bad.
 
         Those in the same languages come first; where there are too few, languages are drawn evenly,
-        so that no language crowds out the others.
+        so that no language crowds out the others. `judged` leaves out those that a check by program
+        refused before they were judged rule by rule.
         """
-        by_language = self._examples.get((task, good), {})
-        drawn = rng.sample(own, min(count, len(own))) if (own := by_language.get(languages)) else []
-        others = {key: list(kept) for key, kept in by_language.items() if key != languages}
+        by_language = {
+            key: [example for example in kept if example.rules or not judged]
+            for key, kept in self._examples.get((task, good), {}).items()
+        }
+        own = by_language.pop(languages, [])
+        drawn = rng.sample(own, min(count, len(own)))
+        others = {key: kept for key, kept in by_language.items() if kept}
         while len(drawn) < count and others:
             key = rng.choice(sorted(others, key=str))
             drawn.append(others[key].pop(rng.randrange(len(others[key]))))

@@ -10,12 +10,12 @@ from typing import Any
 
 from wavecoder.generate.bugs import Bug, changed_lines
 from wavecoder.generate.examples import purpose
-from wavecoder.generate.sections import Sections, fences
 from wavecoder.generate.task import Task
 from wavecoder.languages import language
 from wavecoder.records import ChatRequest, Example, Message, RawCode, Sampling
 
 __all__ = ["Assignment", "example_reply", "generator_request", "prompt_variables"]
+
 
 @dataclass(frozen=True)
 class Assignment:
@@ -41,14 +41,6 @@ class Assignment:
         if self.task.information == "edited_code" and self.bug:
             return self.bug.code
         return None
-
-    def solution(self, sections: Sections) -> str:
-        """Return the solution: the raw code, the model's code without its fence, or its prose."""
-        if self.task.solution == "raw_code":
-            return self.raw_code.code
-        if self.task.solution_is == "code" and len(blocks := fences(sections.solution)) == 1:
-            return blocks[0].body
-        return sections.solution
 
 
 def generator_request(

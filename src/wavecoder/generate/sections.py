@@ -1,7 +1,7 @@
 """A generator's reply becomes four sections, or a sentence that says why it cannot.
 
-Models write `instruction:`, `**Instruction:**`, `### Instruction` or `2. instruction -`; all of these
-are labels. What is missing, doubled or empty is never guessed.
+Models write `instruction:`, `**Instruction:**`, `### Instruction` or `2. instruction -`; all of
+these are labels. What is missing, doubled or empty is never guessed.
 """
 
 import re

@@ -4,8 +4,9 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -69,10 +70,11 @@ class Generate:
         """Languages a translation may go to; by default those of HumanEvalPack."""
         examples: Literal["none", "static", "feedback"] = "feedback"
         """Examples in the prompts: none, only the tasks' own, or also those of earlier rounds."""
-        good_examples: Annotated[int, Field(ge=0)] = 1
-        """Good examples in a prompt (the released code shows one)."""
+        good_examples: Annotated[int, Field(ge=0)] = 2
+        """Good examples in a generator's prompt. The released code shows one; a small model copies
+        a single one word by word, and far less often one of two."""
         bad_examples: Annotated[int, Field(ge=0)] = 1
-        """Bad examples in a prompt (likewise)."""
+        """Bad examples in a generator's prompt, as in the released code."""
         round_size: Annotated[int, Field(gt=0)] = 8
         """Functions that see the same examples."""
         attempts: Annotated[int, Field(gt=0)] = 1
@@ -220,93 +222,72 @@ class _Work:
         """Ask the generator, check its reply, ask the discriminator."""
         raw, task, config = assignment.raw_code, assignment.task, self.stage.config
         rng = self.ctx.rng(f"{raw.id}/{attempt}")
-        pair = (raw.language, assignment.target_language)
-        good, bad = (
-            self.database.draw(task.name, pair, rng, good=kind, count=count)
-            for kind, count in ((True, config.good_examples), (False, config.bad_examples))
-        )
-        sampling = _seeded(config.generator_sampling, rng.getrandbits(31))
+        draw = partial(self.database.draw, task.name, (raw.language, assignment.target_language))
+        good = draw(rng, good=True, count=config.good_examples)
+        bad = draw(rng, good=False, count=config.bad_examples)
+        sampling = config.generator_sampling
+        sampling = sampling.model_copy(update={"seed": sampling.seed ^ rng.getrandbits(31)})
         request = generator_request(assignment, good, bad, sampling)
         reply = await self._ask(self.generator, request, replies)
+        refused = partial(Rejected, id=raw.id, task=task.name)
         if isinstance(reply, str):
-            return Rejected(id=raw.id, reason="model_refused", detail=reply)
-        sections = parse_sections(reply.text)
+            return refused(reason="model_refused", detail=reply)
+        refused = partial(refused, reply=reply.text)
         if reply.finish_reason is FinishReason.LENGTH:
-            problem = ("cut_off", f"the reply was cut at {reply.completion_tokens} tokens")
-        elif isinstance(sections, str):
-            problem = ("no_sections", sections)
-        else:
-            judged = [
-                example
-                for kind in (False, True)
-                for example in self.database.draw(
-                    task.name, pair, rng, good=kind, count=1, judged=True
-                )
-            ]
-            draft = _draft(assignment, sections, good)
-            instance = Instance(
-                id=raw.id,
-                task=task.name,
-                language=raw.language,
-                target_language=assignment.target_language,
-                instruction=sections.instruction,
-                information=draft.information,
-                solution=draft.solution,
-                raw_code=raw,
-                bug=assignment.bug.kind if assignment.bug else None,
-                reply=reply.text,
-                verdict=None,
-                generator=self.generator.identity,
-                discriminator=None,
-                round=number,
-                attempt=attempt,
-                example_ids=tuple(dict.fromkeys(one.id for one in (*good, *bad, *judged))),
-            )
-            failure = first_failure(draft)
-            if failure is None:
-                return await self._judge(instance, judged, replies)
-            reason, detail = failure
-            return Rejected(
-                id=raw.id, reason=reason, detail=detail, reply=reply.text, instance=instance
-            )
-        reason, detail = problem
-        return Rejected(id=raw.id, reason=reason, detail=detail, reply=reply.text)
+            detail = f"the reply was cut at {reply.completion_tokens} tokens"
+            return refused(reason="cut_off", detail=detail)
+        sections = parse_sections(reply.text)
+        if isinstance(sections, str):
+            return refused(reason="no_sections", detail=sections)
+        draft = Draft(assignment, sections, good)
+        judged = [*draw(rng, good=False, count=1, judged=True), *draw(rng, good=True, count=1)]
+        instance = Instance(
+            id=raw.id,
+            task=task.name,
+            language=raw.language,
+            target_language=assignment.target_language,
+            instruction=sections.instruction,
+            information=draft.information,
+            solution=draft.solution,
+            raw_code=raw,
+            bug=assignment.bug.kind if assignment.bug else None,
+            reply=reply.text,
+            verdict=None,
+            generator=self.generator.identity,
+            discriminator=None,
+            round=number,
+            attempt=attempt,
+            example_ids=tuple(dict.fromkeys(one.id for one in (*good, *bad, *judged))),
+        )
+        failure = first_failure(draft)
+        if failure is not None:
+            return refused(reason=failure[0], detail=failure[1], instance=instance)
+        return await self._judge(instance, judged, replies)
 
     async def _judge(
         self, draft: Instance, examples: list[Example], replies: list[ChatReply]
     ) -> Outcome:
         """Return the instance with its verdict, or the rule that refused it."""
-        task = self.stage.tasks[draft.task]
-        request = discriminator_request(
-            task, draft, examples, self.stage.config.discriminator_sampling
-        )
+        task, config = self.stage.tasks[draft.task], self.stage.config
+        request = discriminator_request(task, draft, examples, config.discriminator_sampling)
         reply = await self._ask(self.discriminator, request, replies)
+        refused = partial(Rejected, id=draft.id, task=draft.task)
         if isinstance(reply, str):
-            return Rejected(id=draft.id, reason="judge_refused", detail=reply, instance=draft)
+            return refused(reason="model_refused", detail=reply, instance=draft)
+        refused = partial(refused, reply=reply.text)
         verdict = parse_verdict(reply.text, task.rules)
         if isinstance(verdict, str):
-            return Rejected(
-                id=draft.id,
-                reason="no_verdict",
-                detail=verdict,
-                reply=reply.text,
-                instance=draft,
-            )
-        instance = draft.model_copy(
-            update={"verdict": verdict, "discriminator": self.discriminator.identity}
-        )
+            return refused(reason="no_verdict", detail=verdict, instance=draft)
+        judge = self.discriminator.identity
+        instance = draft.model_copy(update={"verdict": verdict, "discriminator": judge})
         if verdict.passed:
             return instance
-        failed = [rule for rule in verdict.rules if not rule.passed]
-        reason = f"rule_{failed[0].rule}" if failed else "overall_no"
-        detail = failed[0].reason if failed else "every rule is yes and the overall answer is no"
-        return Rejected(
-            id=draft.id,
-            reason=reason,
-            detail=detail or f"the discriminator gives no reason for {failed[0].rule}",
-            reply=reply.text,
-            instance=instance,
-        )
+        failed = next((rule for rule in verdict.rules if not rule.passed), None)
+        if failed is None:
+            detail = "every rule is yes and the overall answer is no"
+            return refused(reason="overall_no", detail=detail, instance=instance)
+        detail = failed.reason or "the discriminator gives no reason"
+        return refused(reason=f"rule_{failed.rule}", detail=detail, instance=instance)
 
     async def _ask(
         self, model: ChatModel, request: ChatRequest, replies: list[ChatReply]
@@ -322,21 +303,3 @@ class _Work:
         self.ctx.progress.tokens(reply.completion_tokens)
         replies.append(reply)
         return reply
-
-
-def _draft(assignment: Assignment, sections: Any, shown: Any) -> Draft:
-    """Return the draft, with what the program knows in its place."""
-    return Draft(
-        assignment=assignment,
-        sections=sections,
-        solution=assignment.solution(sections),
-        information=assignment.information
-        if assignment.task.information != "teacher"
-        else sections.information,
-        shown=shown,
-    )
-
-
-def _seeded(sampling: Sampling, seed: int) -> Sampling:
-    """Return the sampling with a seed of its own, so that each attempt draws anew."""
-    return sampling.model_copy(update={"seed": sampling.seed ^ seed})

@@ -21,7 +21,7 @@ _MOST_SCOPES = 10
 
 _SPACE = re.compile(rb"[ \t\f]*")
 _STRING = re.compile(r"""[rRuU]?(\"{3}|'{3}|"|')(.*)\1""", re.DOTALL)
-_BODIES = re.compile(r"block|body|compound|statement_list|then|try")
+_BODIES = re.compile(r"block|body|compound")
 _FUNCTION_VALUES = frozenset({"arrow_function", "function_expression", "generator_function"})
 _DECLARATIONS = frozenset({"lexical_declaration", "variable_declaration", "expression_statement"})
 # Comments that speak to a tool, not to a reader.

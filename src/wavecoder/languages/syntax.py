@@ -1,7 +1,7 @@
 """What can be told of a piece of code by parsing it: is it legal, what are its leaves.
 
-Everything here walks trees with a cursor and never recurses, so that code may nest as deep as it
-likes. Offsets are bytes of the text in UTF-8; lines and columns count from 1.
+Nothing here recurses, so that code may nest as deep as it likes. Offsets are bytes of the text in
+UTF-8; lines and columns count from 1.
 """
 
 import re
@@ -73,8 +73,7 @@ def parse(text: str, language: str) -> Tree:
         text: Code.
         language: A name from `LANGUAGES`.
     """
-    readings = list(_readings(text, LANGUAGES[language], wrapped=False))
-    return next((r.tree for r in readings if not r.tree.root_node.has_error), readings[0].tree)
+    return read(text, language, wrapped=False).tree
 
 
 def parses(text: str, language: str) -> bool:
@@ -90,7 +89,7 @@ def syntax_errors(text: str, language: str) -> list[SyntaxIssue]:
     """
     row = LANGUAGES[language]
     found: list[list[SyntaxIssue]] = []
-    for reading in _readings(text, row):
+    for reading in _readings(text, row, wrapped=True):
         root = reading.tree.root_node
         if not root.has_error:
             issue = _not_code(list(_leaves(reading, row)), row)
@@ -132,10 +131,16 @@ def strip_comments(text: str, language: str) -> str:
     return b"".join([*kept, data[place:]]).decode()
 
 
-def read(text: str, language: str) -> Reading:
-    """Return the reading without errors, or the plainest one."""
+def read(text: str, language: str, *, wrapped: bool = True) -> Reading:
+    """Return the first reading without errors, or else the plainest one.
+
+    Args:
+        text: Code.
+        language: A name from `LANGUAGES`.
+        wrapped: Try a class around the text, too.
+    """
     plainest = None
-    for reading in _readings(text, LANGUAGES[language]):
+    for reading in _readings(text, LANGUAGES[language], wrapped=wrapped):
         if not reading.tree.root_node.has_error:
             return reading
         plainest = plainest or reading
@@ -148,7 +153,7 @@ def first_issue(node: Node, data: bytes) -> SyntaxIssue | None:
     return next(_issues(node, data, 0, len(data)), None)
 
 
-def _readings(text: str, row: Language, *, wrapped: bool = True) -> Iterator[Reading]:
+def _readings(text: str, row: Language, *, wrapped: bool) -> Iterator[Reading]:
     """Yield the text's readings, each parsed when asked for: as it stands, then inside a class."""
     data = text.encode("utf-8", "replace")
     loaded = grammars(row.name)
@@ -241,17 +246,18 @@ def _not_code(found: list[Leaf], row: Language) -> SyntaxIssue | None:
     if not found:
         return SyntaxIssue(1, 1, "there is no code, only space or comments")
     names = [leaf.is_named and leaf.text.isidentifier() for leaf in found]
-    plain = ((leaf.is_named and leaf.text.isalnum()) or leaf.text in ",." for leaf in found)
-    if all(plain):
+    if all(re.fullmatch(r"\w+" if leaf.is_named else "[.,]", leaf.text) for leaf in found):
         return SyntaxIssue(1, 1, "these are words, no code")
-    if any(not leaf.text for leaf in found):
-        return SyntaxIssue(1, 1, "a body without statements")
-    for line, said in groupby(zip(found, names, strict=True), lambda pair: (pair[0].line, pair[1])):
-        words = [leaf.text for leaf, _ in said]
-        if line[1] and len(words) > 1:
-            if words[0] in row.foreign:
-                what = f"{words[0]!r} before {words[1]!r} is another language"
-                return SyntaxIssue(line[0], 1, what)
-            if row.bare_calls and len(words) > 3:
-                return SyntaxIssue(line[0], 1, f"{' '.join(words[:4])!r} are words, no code")
+    empty = next((leaf for leaf in found if not leaf.text), None)
+    if empty:
+        return SyntaxIssue(empty.line, 1, "a body without statements")
+    # Runs of names with nothing between them, on one line each.
+    pairs = zip(found, names, strict=True)
+    for (line, are_names), run in groupby(pairs, lambda pair: (pair[0].line, pair[1])):
+        words = [leaf.text for leaf, _ in run] if are_names else []
+        if len(words) > 1 and words[0] in row.foreign:
+            what = f"{words[0]!r} before {words[1]!r} is another language"
+            return SyntaxIssue(line, 1, what)
+        if len(words) > 3 and row.bare_calls:
+            return SyntaxIssue(line, 1, f"{' '.join(words[:4])!r} are words, no code")
     return None

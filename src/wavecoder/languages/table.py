@@ -60,13 +60,12 @@ class Language:
     comments: frozenset[str] = frozenset({"comment"})
     strings: frozenset[str]
     """Node types of literals that count as one leaf."""
-    line_comment: str = "//"
     wrap: tuple[str, str] | None = None
     """Text before and after what is legal inside a class only: a lone method."""
     bare_calls: bool = False
     """A call needs no brackets, so that prose parses as calls inside calls."""
     foreign: frozenset[str] = frozenset()
-    """Words of other languages that the grammar would take for a type or a name."""
+    """Words that other languages begin a definition with, and this grammar takes for names."""
 
 
 def _set(words: str) -> frozenset[str]:
@@ -100,7 +99,6 @@ _ROWS = (
         scopes=_set("class_definition"),
         wrappers=_set("decorated_definition"),
         strings=_set("string"),
-        line_comment="#",
     ),
     Language(
         name="java",
@@ -184,7 +182,6 @@ _ROWS = (
         functions=_set("method singleton_method"),
         scopes=_set("class module"),
         strings=_set("string string_array symbol_array regex delimited_symbol"),
-        line_comment="#",
         bare_calls=True,
         foreign=_set(
             "function def fn func fun var const static final void int long char bool boolean double"

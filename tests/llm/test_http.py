@@ -1,0 +1,322 @@
+"""The client for endpoints, against a real server on a real socket that misbehaves as told."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from wavecoder.errors import ConfigError, ModelError, RefusedRequestError
+from wavecoder.llm import HttpModel, Ledger, Remembering, open_model
+from wavecoder.records import ChatReply, ChatRequest, FinishReason, Message, Sampling
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+KEY = "sk-secret-0123456789"
+REQUEST = ChatRequest(
+    messages=(Message(role="system", content="be brief"), Message(role="user", content="hi")),
+    sampling=Sampling(temperature=0.5, top_p=0.9, max_tokens=33, seed=7),
+)
+
+
+def completion(**changes: Any) -> dict[str, Any]:
+    choice = {"message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 9, "completion_tokens": 2}
+    return {"choices": [choice | changes.pop("choice", {})], "usage": usage} | changes
+
+
+def good(**changes: Any) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return web.json_response(completion(**changes))
+
+    return handle
+
+
+def status(code: int, text: str = "", **headers: str) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=code, text=text, headers=headers)
+
+    return handle
+
+
+def body(data: bytes) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=data, content_type="application/json")
+
+    return handle
+
+
+async def reset(request: web.Request) -> web.StreamResponse:
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()
+
+
+async def truncated(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Length": "1000"})
+    await response.prepare(request)
+    await response.write(b'{"choices": [')
+    assert request.transport is not None
+    request.transport.close()
+    return response
+
+
+class Endpoint:
+    """Answers with `handlers` in turn, the last one for ever; remembers what it was asked."""
+
+    def __init__(self, *handlers: Handler) -> None:
+        self.handlers = list(handlers)
+        self.asked: list[tuple[float, dict[str, Any], str | None]] = []
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        key = request.headers.get("Authorization")
+        self.asked.append((time.monotonic(), await request.json(), key))
+        handler = self.handlers.pop(0) if len(self.handlers) > 1 else self.handlers[0]
+        return await handler(request)
+
+    def run(self, use: Callable[[HttpModel], Awaitable[Any]], key: str | None = None) -> Any:
+        """Serve, and `use` a model that asks here."""
+
+        async def main() -> Any:
+            app = web.Application()
+            app.router.add_post("/v1/chat/completions", self.handle)
+            runner = web.AppRunner(app)
+            await runner.setup()
+            site = web.TCPSite(runner, "127.0.0.1", 0)
+            await site.start()
+            port = runner.addresses[0][1]
+            model = HttpModel(f"http://127.0.0.1:{port}/v1#tiny", key, first_wait=0.001)
+            try:
+                return await use(model)
+            finally:
+                await model.close()
+                await model.close()
+                await runner.cleanup()
+
+        return asyncio.run(main())
+
+    def ask(self, key: str | None = None) -> ChatReply:
+        reply = self.run(lambda model: model.complete(REQUEST), key)
+        assert isinstance(reply, ChatReply)
+        return reply
+
+
+def test_the_request_is_what_the_protocol_says_and_the_reply_is_read():
+    endpoint = Endpoint(good())
+    reply = endpoint.ask()
+    assert (reply.text, reply.finish_reason) == ("hello", FinishReason.STOP)
+    assert (reply.prompt_tokens, reply.completion_tokens) == (9, 2)
+    assert reply.seconds > 0
+    ((_, sent, key),) = endpoint.asked
+    assert key is None
+    assert sent == {
+        "model": "tiny",
+        "messages": [
+            {"role": "system", "content": "be brief"},
+            {"role": "user", "content": "hi"},
+        ],
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "max_tokens": 33,
+        "seed": 7,
+    }
+
+
+def test_a_reply_cut_at_its_length_says_so():
+    assert (
+        Endpoint(good(choice={"finish_reason": "length"})).ask().finish_reason
+        is FinishReason.LENGTH
+    )
+
+
+@pytest.mark.parametrize("usage", [None, {}, [], {"prompt_tokens": None}, {"prompt_tokens": -1}])
+def test_usage_that_is_missing_or_makes_no_sense_counts_as_zero(usage):
+    reply = Endpoint(good(usage=usage)).ask()
+    assert (reply.text, reply.prompt_tokens, reply.completion_tokens) == ("hello", 0, 0)
+
+
+def test_a_reply_without_content_is_empty():
+    assert Endpoint(good(choice={"message": {"content": None}})).ask().text == ""
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        status(429),
+        status(500, "oops"),
+        status(503),
+        status(408),
+        reset,
+        truncated,
+        body(b'{"choices": [{"mess'),
+        body(b"\xff\xfe"),
+        body(b'{"choices": []}'),
+        body(b'{"choices": [{"finish_reason": "stop", "message": {"content": 5}}]}'),
+        body(b'{"error": {"message": "overloaded"}}'),
+        body(b"[" * 100_000),
+        body(b"null"),
+        body(b""),
+    ],
+)
+def test_what_is_transient_is_tried_again(fault):
+    endpoint = Endpoint(fault, fault, good())
+    assert endpoint.ask().text == "hello"
+    assert len(endpoint.asked) == 3
+
+
+def test_after_five_tries_the_run_stops_with_the_servers_words():
+    endpoint = Endpoint(status(500, '{"error": {"message": "out of\\n memory"}}'))
+    with pytest.raises(ModelError, match=r"HTTP 500: out of memory; try 5 of 5") as error:
+        endpoint.ask()
+    assert not isinstance(error.value, RefusedRequestError)
+    assert len(endpoint.asked) == 5
+
+
+def test_the_wait_an_endpoint_asks_for_is_kept():
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
+    endpoint = Endpoint(status(429, **{"Retry-After": "0.3"}), good())
+    endpoint.ask()
+    assert endpoint.asked[1][0] - endpoint.asked[0][0] >= 0.3
+    endpoint = Endpoint(status(503, **{"Retry-After": soon}), good())
+    endpoint.ask()
+    assert 0.5 <= endpoint.asked[1][0] - endpoint.asked[0][0] <= 2.5
+    endpoint = Endpoint(status(429, **{"Retry-After": "nonsense"}), good())
+    assert endpoint.ask().text == "hello"
+
+
+def test_a_very_long_wait_is_a_persons_decision():
+    endpoint = Endpoint(status(429, "quota used up", **{"Retry-After": "7200"}))
+    with pytest.raises(ModelError, match=r"quota used up.*wait 7200 s"):
+        endpoint.ask()
+    assert len(endpoint.asked) == 1
+
+
+@pytest.mark.parametrize("code", [400, 413, 422])
+def test_a_request_that_can_never_succeed_is_refused_at_once_in_the_servers_words(code):
+    words = '{"error": {"message": "maximum context length is 4096 tokens"}}'
+    endpoint = Endpoint(status(code, words))
+    with pytest.raises(RefusedRequestError, match="maximum context length is 4096 tokens"):
+        endpoint.ask()
+    assert len(endpoint.asked) == 1
+
+
+@pytest.mark.parametrize("code", [301, 401, 402, 403, 404, 405])
+def test_what_would_refuse_every_request_stops_the_run_at_once(code):
+    endpoint = Endpoint(status(code, "no", Location="http://127.0.0.1:9/"))
+    with pytest.raises(ModelError, match=f"HTTP {code}: no.*Check the") as error:
+        endpoint.ask()
+    assert not isinstance(error.value, RefusedRequestError)
+    assert len(endpoint.asked) == 1
+
+
+@pytest.mark.parametrize("reason", ["content_filter", "tool_calls", None])
+def test_other_ends_of_a_reply_are_refused(reason):
+    with pytest.raises(RefusedRequestError, match=str(reason)):
+        Endpoint(good(choice={"finish_reason": reason})).ask()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('{"error": "plain"}', "plain"),
+        ('{"message": "also"}', "also"),
+        ('{"detail": "fastapi"}', "fastapi"),
+        ('{"detail": [{"loc": ["body"]}]}', "loc"),
+        ("<html>nginx</html>", "nginx"),
+        ("", "no words"),
+        ("x" * 5_000, "x" * 300),
+    ],
+)
+def test_the_servers_words_are_found_wherever_it_puts_them(content, words):
+    with pytest.raises(RefusedRequestError, match=words) as error:
+        Endpoint(status(400, content)).ask()
+    assert len(str(error.value)) < 400
+
+
+def test_nobody_there_is_said_with_the_address():
+    async def main() -> None:
+        model = HttpModel("http://127.0.0.1:9/v1#tiny", first_wait=0.001)
+        try:
+            await model.complete(REQUEST)
+        finally:
+            await model.close()
+
+    with pytest.raises(ModelError, match=r"127\.0\.0\.1:9/v1 does not answer.*try 5 of 5"):
+        asyncio.run(main())
+
+
+def test_the_key_is_sent_and_shown_nowhere(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("TINY_KEY", f"  {KEY}\n")
+    caplog.set_level(logging.DEBUG)
+    shown: list[str] = []
+
+    async def use(model: HttpModel) -> None:
+        with Ledger(tmp_path / "replies.sqlite") as ledger:
+            remembering = Remembering(model, ledger)
+            for seed in range(3):
+                sampling = REQUEST.sampling.model_copy(update={"seed": seed})
+                try:
+                    await remembering.complete(REQUEST.model_copy(update={"sampling": sampling}))
+                except ModelError as error:
+                    shown.extend([str(error), repr(error), str(error.__cause__)])
+            shown.extend([repr(model), repr(remembering), model.identity])
+
+    endpoint = Endpoint(good(), status(401, f"Wrong key: {KEY}"), status(500, f"Bearer {KEY}"))
+    endpoint.run(use, "TINY_KEY")
+    assert {key for _, _, key in endpoint.asked} == {f"Bearer {KEY}"}
+    stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"hello" in stored and KEY.encode() not in stored
+    assert "Wrong key: ***" in " ".join(shown)
+    assert KEY not in " ".join(shown) + caplog.text
+
+
+@pytest.mark.parametrize("value", [None, "", "  ", "sk-ünicode", "sk-two\nlines"])
+def test_a_key_that_is_not_there_or_no_key_is_said_without_it(monkeypatch, value):
+    monkeypatch.delenv("TINY_KEY", raising=False)
+    if value is not None:
+        monkeypatch.setenv("TINY_KEY", value)
+    with pytest.raises(ConfigError, match="TINY_KEY") as error:
+        open_model("http://localhost/v1#tiny", api_key_env="TINY_KEY")
+    assert "sk-" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("http://localhost:8000/v1", "names no model"),
+        ("http://localhost:8000/v1#", "names no model"),
+        ("http://localhost:99999/v1#tiny", "is no address"),
+        ("http:#tiny", "is no address"),
+        ("http://[::1/v1#tiny", "is no address"),
+        ("https://user:secret@host/v1#tiny", "api_key_env"),
+    ],
+)
+def test_an_address_that_is_none_is_said(spec, words):
+    with pytest.raises(ConfigError, match=words) as error:
+        open_model(spec)
+    assert "secret" not in str(error.value)
+
+
+def test_the_identity_is_the_name_and_not_the_address():
+    one = open_model("http://localhost:8000/v1#Qwen/Qwen2.5")
+    other = open_model("https://example.org/v1/#Qwen/Qwen2.5")
+    assert one.identity == other.identity == "Qwen/Qwen2.5"
+    assert one.concurrency is None
+
+
+def test_many_requests_are_in_flight_at_once():
+    async def slowly(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.2)
+        return web.json_response(completion())
+
+    async def use(model: HttpModel) -> float:
+        started = time.monotonic()
+        await asyncio.gather(*(model.complete(REQUEST) for _ in range(150)))
+        return time.monotonic() - started
+
+    assert Endpoint(slowly).run(use) < 2.0
