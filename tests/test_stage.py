@@ -1,0 +1,212 @@
+"""The runner's six rules, over small stages."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from wavecoder.artifact import Artifact
+from wavecoder.errors import ArtifactError, ConfigError, StaleArtifactError, StoppedError
+from wavecoder.records import Figure, Rejected
+from wavecoder.stage import Context, OnExisting, run_stage
+
+Make = Callable[..., Context]
+
+
+class Numbers:
+    """Keeps even numbers; `seen` says which inputs it was given."""
+
+    name, data_version, writes = "numbers", 1, Figure
+
+    class Config(BaseModel, extra="forbid", frozen=True):
+        count: int = 10
+        label: str = "n"
+
+    def __init__(self, streaming: bool = True, **config: object) -> None:
+        self.config = self.Config.model_validate(config)
+        self.streaming = streaming
+        self.seen: list[str] = []
+
+    def identity(self) -> dict[str, object]:
+        return self.config.model_dump()
+
+    def inputs(self, ctx: Context) -> list[Figure]:
+        return [figure(number) for number in range(self.config.count)]
+
+    def run(self, inputs: Iterable[Figure], ctx: Context) -> Iterator[Figure | Rejected]:
+        for one in inputs:
+            self.seen.append(one.id)
+            draw = ctx.rng(one.id).random()
+            if one.value % 2:
+                yield Rejected(id=one.id, reason="odd", detail=f"{one.value:.0f} is odd")
+            else:
+                yield one.model_copy(update={"value": one.value + draw})
+
+
+def figure(number: int) -> Figure:
+    return Figure(id=str(number), stage="s", name=f"number {number}", value=float(number))
+
+
+def test_a_complete_artifact_has_all_its_parts(make_context: Make):
+    artifact = run_stage(Numbers(), make_context("numbers"))
+    names = {path.name for path in artifact.folder.iterdir()}
+    assert names == {"config.yaml", "records.parquet", "rejected.parquet", "manifest.json"}
+    manifest = Artifact.open(artifact.folder).manifest
+    assert (manifest.inputs, manifest.kept, manifest.rejected) == (10, 5, {"odd": 5})
+    assert [one.reason for one in artifact.rejected()] == ["odd"] * 5
+    assert [one.id for one in artifact.records(Figure)] == ["0", "2", "4", "6", "8"]
+    assert "count: 10" in (artifact.folder / "config.yaml").read_text()
+
+
+def test_the_same_again_is_skipped(make_context: Make):
+    run_stage(Numbers(), make_context("numbers"))
+    again = Numbers()
+    run_stage(again, make_context("numbers"))
+    assert again.seen == []
+
+
+def test_another_config_is_stale_and_says_what_changed(make_context: Make):
+    first = run_stage(Numbers(), make_context("numbers"))
+    before = (first.folder / "records.parquet").read_bytes()
+    with pytest.raises(StaleArtifactError, match="label: \"n\" then, \"m\" now"):
+        run_stage(Numbers(label="m"), make_context("numbers"))
+    assert (first.folder / "records.parquet").read_bytes() == before
+    with pytest.raises(StaleArtifactError, match="seed: 0 then, 1 now"):
+        run_stage(Numbers(), make_context("numbers", seed=1))
+    with pytest.raises(StaleArtifactError, match="already holds"):
+        run_stage(Numbers(), make_context("numbers"), OnExisting.FAIL)
+    replaced = run_stage(Numbers(label="m"), make_context("numbers"), OnExisting.REPLACE)
+    assert replaced.manifest.identity["label"] == "m"
+
+
+def test_a_changed_upstream_is_stale(make_context: Make):
+    one = {"before": run_stage(Numbers(), make_context("before"))}
+    two = {"before": run_stage(Numbers(count=8), make_context("before", folder="other"))}
+    run_stage(Numbers(), make_context("numbers", one))
+    with pytest.raises(StaleArtifactError, match="the stage before it changed"):
+        run_stage(Numbers(), make_context("numbers", two))
+
+
+@pytest.mark.parametrize("torn", [0, 1, 40])
+def test_a_half_written_stage_goes_on_by_record_id(make_context: Make, torn: int):
+    whole = run_stage(Numbers(), make_context("numbers", folder="whole"))
+    ctx = make_context("numbers", folder="half")
+    stopping = Numbers()
+    real = ctx.progress.outcome
+
+    def outcome(reason: str | None) -> None:
+        real(reason)
+        if len(stopping.seen) == 4:
+            ctx.stop.set()
+
+    ctx.progress.outcome = outcome  # type: ignore[method-assign]
+    with pytest.raises(StoppedError):
+        run_stage(stopping, ctx)
+    journal = ctx.folder / "journal.jsonl"
+    assert len(journal.read_bytes().splitlines()) == 4
+    # A kill in the middle of a write leaves a torn last line.
+    os.truncate(journal, journal.stat().st_size - torn)
+    rest = Numbers()
+    half = run_stage(rest, make_context("numbers", folder="half"))
+    assert rest.seen == [str(number) for number in range(4 if torn == 0 else 3, 10)]
+    for name in ("records.parquet", "rejected.parquet"):
+        assert (half.folder / name).read_bytes() == (whole.folder / name).read_bytes()
+    assert half.manifest.fingerprint == whole.manifest.fingerprint
+
+
+def test_a_stage_that_does_not_stream_starts_again(make_context: Make):
+    ctx = make_context("numbers")
+    ctx.stop.set()
+    with pytest.raises(StoppedError):
+        run_stage(Numbers(streaming=False), ctx)
+    again = Numbers(streaming=False)
+    run_stage(again, make_context("numbers"))
+    assert len(again.seen) == 10
+
+
+def test_killed_anywhere_the_same_command_gives_the_same_bytes(tmp_path: Path, make_context: Make):
+    """`kill -9` itself at many points, in a process of its own."""
+    script = Path(__file__).with_name("killed_stage.py")
+    whole = run_stage(Numbers(count=60), make_context("numbers", folder="whole"))
+    folder = tmp_path / "killed"
+    for at in (1, 7, 30, 59, 60):
+        done = subprocess.run([sys.executable, script, folder, str(at)], check=False)
+        assert done.returncode == -9
+        assert not (folder / "manifest.json").exists()
+    subprocess.run([sys.executable, script, folder, "-1"], check=True)
+    for name in ("records.parquet", "rejected.parquet"):
+        assert (folder / name).read_bytes() == (whole.folder / name).read_bytes()
+
+
+def test_a_stage_that_loses_an_input_is_found_out(make_context: Make):
+    class Losing(Numbers):
+        def run(self, inputs: Iterable[Figure], ctx: Context) -> Iterator[Figure | Rejected]:
+            yield from list(inputs)[1:]
+
+    class Doubling(Numbers):
+        def run(self, inputs: Iterable[Figure], ctx: Context) -> Iterator[Figure | Rejected]:
+            yield from [*inputs, figure(0)]
+
+    class Lazy(Numbers):
+        def run(self, inputs: Iterable[Figure], ctx: Context) -> Iterator[Figure | Rejected]:
+            yield next(iter(inputs))
+
+    with pytest.raises(ArtifactError, match="read 10 inputs and gave 9 outcomes"):
+        run_stage(Losing(), make_context("numbers", folder="a"))
+    with pytest.raises(ArtifactError, match="two outcomes"):
+        run_stage(Doubling(), make_context("numbers", folder="b"))
+    with pytest.raises(ArtifactError, match="defect of the stage"):
+        run_stage(Lazy(), make_context("numbers", folder="c"))
+
+
+def test_a_user_error_in_the_inputs_writes_nothing(make_context: Make):
+    class Picky(Numbers):
+        def inputs(self, ctx: Context) -> list[Figure]:
+            if self.config.count > 5:
+                raise ConfigError("numbers.count is 10; set it to at most 5")
+            return super().inputs(ctx)
+
+    ctx = make_context("numbers")
+    with pytest.raises(ConfigError):
+        run_stage(Picky(), ctx)
+    assert not ctx.folder.exists()
+    assert run_stage(Picky(count=4), ctx).manifest.kept == 2
+
+
+def test_randomness_depends_on_seed_stage_and_record_alone(make_context: Make):
+    first = make_context("numbers").rng("a").random()
+    assert make_context("numbers").rng("a").random() == first
+    assert make_context("numbers").rng("b").random() != first
+    assert make_context("numbers", seed=1).rng("a").random() != first
+    assert make_context("other").rng("a").random() != first
+
+
+def test_damaged_files_are_one_sentence(make_context: Make):
+    artifact = run_stage(Numbers(), make_context("numbers"))
+    (artifact.folder / "records.parquet").write_bytes(b"PAR1 not really")
+    with pytest.raises(ArtifactError, match="Cannot read"):
+        list(artifact.records(Figure))
+    manifest = artifact.folder / "manifest.json"
+    manifest.write_text(json.dumps({"stage": "numbers"}))
+    with pytest.raises(ArtifactError, match="is damaged"):
+        Artifact.open(artifact.folder)
+    manifest.unlink()
+    with pytest.raises(ArtifactError, match="not a complete artifact"):
+        Artifact.open(artifact.folder)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_a_full_disk_is_one_sentence_and_loses_nothing(make_context: Make):
+    ctx = make_context("numbers")
+    ctx.folder.mkdir()
+    journal = ctx.folder / "journal.jsonl"
+    journal.symlink_to("/dev/full")
+    with pytest.raises(ArtifactError, match="No space left on device"):
+        run_stage(Numbers(), ctx)
+    journal.unlink()
+    assert run_stage(Numbers(), make_context("numbers")).manifest.kept == 5
