@@ -73,7 +73,7 @@ def test_the_same_again_is_skipped(make_context: Make):
 def test_another_config_is_stale_and_says_what_changed(make_context: Make):
     first = run_stage(Numbers(), make_context("numbers"))
     before = (first.folder / "records.parquet").read_bytes()
-    with pytest.raises(StaleArtifactError, match="label: \"n\" then, \"m\" now"):
+    with pytest.raises(StaleArtifactError, match='label: "n" then, "m" now'):
         run_stage(Numbers(label="m"), make_context("numbers"))
     assert (first.folder / "records.parquet").read_bytes() == before
     with pytest.raises(StaleArtifactError, match="seed: 0 then, 1 now"):

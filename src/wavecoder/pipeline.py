@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict
 from wavecoder.artifact import Artifact, writing
 from wavecoder.errors import ArtifactError, ConfigError
 from wavecoder.plugins import configure, nearest, validate
+from wavecoder.progress import Silent
 from wavecoder.protocols import Progress, Stage
 from wavecoder.stage import Context, OnExisting, run_stage
 
@@ -112,7 +113,7 @@ def _override(table: dict[str, Any], override: str) -> None:
 class RunOptions:
     """How a run is run; nothing here decides the records."""
 
-    progress: Progress
+    progress: Progress = field(default_factory=Silent)
     stop: Event = field(default_factory=Event)
     on_existing: OnExisting = OnExisting.RESUME
     concurrency: int = 16

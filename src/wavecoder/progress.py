@@ -12,7 +12,7 @@ from wavecoder.protocols import Progress
 if TYPE_CHECKING:
     from rich.live import Live
 
-__all__ = ["Lines", "Panel", "progress"]
+__all__ = ["Lines", "Panel", "Silent", "progress"]
 
 _SECONDS_BETWEEN_LINES = 5.0
 
@@ -58,6 +58,25 @@ def _duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+class Silent:
+    """Tells nobody; for use from Python."""
+
+    def start(self, stage: str, total: int | None, finished: int) -> None:
+        """Do nothing."""
+
+    def outcome(self, reason: str | None) -> None:
+        """Do nothing."""
+
+    def tokens(self, completion_tokens: int) -> None:
+        """Do nothing."""
+
+    def note(self, text: str) -> None:
+        """Do nothing."""
+
+    def end(self, summary: str) -> None:
+        """Do nothing."""
 
 
 class Lines:

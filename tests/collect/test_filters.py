@@ -144,3 +144,28 @@ def test_code_without_substance_is_trivial(language, code):
 )
 def test_code_with_substance_is_not_trivial(language, code):
     assert reason(TRIVIAL, code, language=language) is None
+
+
+def test_undocumented_code_is_rejected_where_asked():
+    rule = filters.Documented(filters.Documented.Config())
+    one = raw("def f(x):\n    return x")
+    assert rule.check(one) == ("undocumented", "it has no doc comment")
+    assert rule.check(one.model_copy(update={"docstring": "Returns x."})) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "language", "needs"),
+    [
+        ("def f(x):\n    return [y + 1 for y in x]", "python", None),
+        ("def f(x):\n    import math\n    return math.pi * len(x)", "python", None),
+        ("def f(x):\n    return os.path.join(x, y)", "python", "os, y"),
+        ("def f(self, x):\n    return self.x", "python", "self"),
+        ("function f(x) { return x + 1; }", "javascript", None),
+        ("f(x) { return this.x; }", "javascript", "its object"),
+        ("def f(x)\n  @x\nend", "ruby", "its object"),
+    ],
+)
+def test_code_that_needs_its_surroundings_is_rejected_where_asked(code, language, needs):
+    rule = filters.SelfContained(filters.SelfContained.Config())
+    expected = ("not_self_contained", f"it needs {needs}") if needs else None
+    assert rule.check(raw(code, language=language)) == expected

@@ -146,9 +146,7 @@ def test_a_repair_that_changes_nothing_is_refused():
     one = draft("repair")
     same = Assignment(one.assignment.raw_code, one.assignment.task, None, None)
     same_bug = type(put_bug(CODE, "python", Random(0)))(kind="value", code=CODE + "  # comment")  # type: ignore[call-arg]
-    unchanged = Draft(
-        Assignment(same.raw_code, same.task, None, same_bug), one.sections, ()
-    )
+    unchanged = Draft(Assignment(same.raw_code, same.task, None, same_bug), one.sections, ())
     assert CHECKS["no_difference"](unchanged) is not None
     assert CHECKS["no_difference"](one) is None
 

@@ -68,7 +68,7 @@ def answer(request: ChatRequest) -> str:
     task = request.messages[0].content.split("task_name: ")[1].splitlines()[0]
     solution = {
         "code generation": f"\n```python\ndef {name}(x):\n    return x + 1\n```",
-        "code summarization": f"Adds a number to x where x is large, as {name} says.",
+        "code summarization": f"Adds a number to x, says {name}, where x is large enough.",
         "code translation": f"\n```javascript\nfunction {name}(x) {{ return x + 1; }}\n```",
         "code repair": "given",
     }[task]
@@ -102,7 +102,12 @@ def test_every_function_ends_in_one_state(make_context: Make, upstream: dict[str
     instances = list(artifact.records(Instance))
     rejected = list(artifact.rejected())
     assert len(instances) + len(rejected) == 20 == artifact.manifest.inputs
-    assert {one.task for one in instances} == {"generation", "summarization", "translation", "repair"}
+    assert {one.task for one in instances} == {
+        "generation",
+        "summarization",
+        "translation",
+        "repair",
+    }
     assert all(one.verdict and one.verdict.passed for one in instances)
     # Names with a 3 in them: 3, 13.
     assert len(rejected) == 2
@@ -176,7 +181,9 @@ def test_a_second_attempt_draws_anew(make_context: Make, upstream: dict[str, Art
         seeds.setdefault(name, []).append(request.sampling.seed)
         return answer(request) if len(seeds[name]) == 2 else "mumble"
 
-    artifact = run_stage(generate(second_time_lucky, attempts=2), make_context("generate", upstream))
+    artifact = run_stage(
+        generate(second_time_lucky, attempts=2), make_context("generate", upstream)
+    )
     assert all(one.attempt == 1 for one in artifact.records(Instance))
     assert artifact.manifest.kept == 18
     assert all(len(set(drawn)) == 2 for drawn in seeds.values())
@@ -251,9 +258,7 @@ def test_unknown_names_are_one_sentence():
     with pytest.raises(ModelNotFoundError, match="qwen2.5-coder-0.5b-instruct"):
         Generate(Generate.Config(generator="local:qwen2.5-coder-0.5b-instuct"))
     with pytest.raises(ConfigError, match="Did you mean 'repair'"):
-        Generate(
-            Generate.Config(generator="local:smollm2-135m-instruct", tasks={"repiar": None})
-        )
+        Generate(Generate.Config(generator="local:smollm2-135m-instruct", tasks={"repiar": None}))
 
 
 def test_the_prompts_are_part_of_the_identity(tmp_path: Path):

@@ -9,13 +9,19 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from wavecoder.languages import statements
+from wavecoder.languages import is_self_contained, outside_names, statements
 from wavecoder.records import RawCode
 
-__all__ = ["Constructor", "Length", "Test", "Trivial"]
+__all__ = ["Constructor", "Documented", "Length", "SelfContained", "Test", "Trivial"]
 
 # camelCase, ABCWord and snake_case come apart.
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+
+
+class NoOptions(BaseModel):
+    """The table of a filter that has no options."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Length:
@@ -55,12 +61,9 @@ class Constructor:
     CodeSearchNet (arXiv 1909.09436) leaves both out: they say little without their class.
     """
 
-    class Config(BaseModel):
-        """No options."""
+    Config = NoOptions
 
-        model_config = ConfigDict(frozen=True, extra="forbid")
-
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: NoOptions) -> None:
         """Take no options."""
         self.config = config
 
@@ -105,12 +108,9 @@ class Test:
     be a word, so that `latest` and `attestation` stay.
     """
 
-    class Config(BaseModel):
-        """No options."""
+    Config = NoOptions
 
-        model_config = ConfigDict(frozen=True, extra="forbid")
-
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: NoOptions) -> None:
         """Take no options."""
         self.config = config
 
@@ -147,12 +147,9 @@ class Trivial:
     that gives back a constant or an attribute.
     """
 
-    class Config(BaseModel):
-        """No options."""
+    Config = NoOptions
 
-        model_config = ConfigDict(frozen=True, extra="forbid")
-
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: NoOptions) -> None:
         """Take no options."""
         self.config = config
 
@@ -181,3 +178,36 @@ _TRIVIAL = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
+
+
+class Documented:
+    """Rejects functions without a doc comment; off unless a recipe names it.
+
+    A small model explains what it is told better than what it has to find out.
+    """
+
+    Config = NoOptions
+
+    def __init__(self, config: NoOptions) -> None:
+        """Take no options."""
+
+    def check(self, raw: RawCode) -> tuple[str, str] | None:
+        """Return `undocumented`."""
+        return None if raw.docstring else ("undocumented", "it has no doc comment")
+
+
+class SelfContained:
+    """Rejects functions that need their class or module; off unless a recipe names it."""
+
+    Config = NoOptions
+
+    def __init__(self, config: NoOptions) -> None:
+        """Take no options."""
+
+    def check(self, raw: RawCode) -> tuple[str, str] | None:
+        """Return `not_self_contained`."""
+        if is_self_contained(raw.code, raw.language):
+            return None
+        names = outside_names(raw.code, raw.language)
+        needs = ", ".join(names[:5]) if names else "its object"
+        return "not_self_contained", f"it needs {needs}"

@@ -184,15 +184,18 @@ def _differs(draft: Draft) -> str | None:
 
 
 def _copied(draft: Draft) -> str | None:
-    words = _words(draft.sections.instruction)
+    task = draft.assignment.task
+    # Where the program gives both sides, the instruction is all that is new; in a summary it is the
+    # solution, and "Summarize f" may well recur.
+    told = task.information == "teacher" or task.solution == "raw_code"
+    words = _words(draft.sections.instruction if told else draft.solution)
     own = {name.lower() for name in re.findall(r"\w+", draft.assignment.raw_code.name)}
     for example in draft.shown:
-        for run in _runs(words) & _runs(_words(example.instruction)):
+        theirs = set(_runs(_words(example.instruction if told else example.solution)))
+        for run in _runs(words):
             # A run with the function's own name in it is a turn of phrase, not a copy.
-            if not own & set(run):
-                return f"the instruction repeats the example {example.id}: {_quoted(' '.join(run))}"
-        if draft.solution == example.solution:
-            return f"the solution is that of the example {example.id} again"
+            if run in theirs and not own & set(run):
+                return f"it repeats the example {example.id}: {_quoted(' '.join(run))}"
     return None
 
 
@@ -226,9 +229,9 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text.lower())
 
 
-def _runs(words: list[str]) -> set[tuple[str, ...]]:
+def _runs(words: list[str]) -> list[tuple[str, ...]]:
     """Return every run of eight words: shorter ones ("find and fix the bug") recur by chance."""
-    return {tuple(words[at : at + 8]) for at in range(len(words) - 7)}
+    return [tuple(words[at : at + 8]) for at in range(len(words) - 7)]
 
 
 def _quoted(text: str) -> str:

@@ -10,7 +10,7 @@ from wavecoder.languages.syntax import leaves
 __all__ = ["is_self_contained", "outside_names"]
 
 # How a function speaks of the object or class it belongs to, as leaf texts.
-_OWNERS = frozenset({"self", "this", "super", "cls", "$this", "@"})
+_OWNERS = frozenset({"self", "this", "super", "cls", "$this"})
 
 
 def outside_names(code: str, language: str) -> list[str]:
@@ -32,7 +32,11 @@ def is_self_contained(code: str, language: str) -> bool:
     """
     if language == "python":
         return _module(code) is not None and not outside_names(code, language)
-    return not any(leaf.text in _OWNERS for leaf in leaves(code, language))
+    texts = (leaf.text for leaf in leaves(code, language))
+    # Ruby writes an object's own variables `@x`; elsewhere `@` begins an annotation.
+    return not any(
+        text in _OWNERS or (language == "ruby" and text.startswith("@")) for text in texts
+    )
 
 
 def _module(code: str) -> symtable.SymbolTable | None:
@@ -46,16 +50,19 @@ def _module(code: str) -> symtable.SymbolTable | None:
 
 def _free_names(module: symtable.SymbolTable) -> Iterator[str]:
     """Yield the names that Python code takes from outside itself."""
-    known = {symbol.get_name() for symbol in module.get_symbols() if symbol.is_assigned()}
-    known.update(vars(builtins))
+    own = {
+        symbol.get_name()
+        for symbol in module.get_symbols()
+        if symbol.is_assigned() or symbol.is_imported()
+    }
+    known = own | vars(builtins).keys()
     tables = [module]
     while tables:
         table = tables.pop()
         tables.extend(table.get_children())
         for symbol in table.get_symbols():
             name = symbol.get_name()
-            outside = symbol.is_global() or (table is module and not symbol.is_assigned())
-            if outside and name not in known:
+            if (symbol.is_global() or table is module) and name not in known:
                 yield name
     for function in module.get_children():
         if function.get_type() == "function":
