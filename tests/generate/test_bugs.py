@@ -10,7 +10,8 @@ FUNCTIONS = {
     "        return min(items)\n    return None\n",
     "javascript": "function f(items, n) {\n  if (n === 0 || !items) {\n    return 1;\n  }\n"
     "  return items.indexOf(n);\n}\n",
-    "typescript": "function f(items: number[], n: number): boolean {\n  return items.length <= n;\n}\n",
+    "typescript": "function f(items: number[], n: number): boolean {\n"
+    "  return items.length <= n;\n}\n",
     "java": "int f(java.util.List<String> items, int n) {\n    if (items.size() > n) {\n"
     "        return 0;\n    }\n    return n + 1;\n}\n",
     "go": "func f(items []int, n int) bool {\n\treturn len(items) == n && n != 0\n}\n",

@@ -255,7 +255,7 @@ def test_a_model_that_breaks_loses_nothing(make_context: Make, upstream: dict[st
 
 
 def test_unknown_names_are_one_sentence():
-    with pytest.raises(ModelNotFoundError, match="qwen2.5-coder-0.5b-instruct"):
+    with pytest.raises(ModelNotFoundError, match=r"qwen2\.5-coder-0\.5b-instruct"):
         Generate(Generate.Config(generator="local:qwen2.5-coder-0.5b-instuct"))
     with pytest.raises(ConfigError, match="Did you mean 'repair'"):
         Generate(Generate.Config(generator="local:smollm2-135m-instruct", tasks={"repiar": None}))

@@ -110,11 +110,16 @@ def instance(
 
 def refused(one: Instance, reason: str) -> Rejected:
     detail = f"because of {reason}"
-    return Rejected(id=one.id, reason=reason, detail=detail, reply=one.reply, instance=one)
+    return Rejected(
+        id=one.id, reason=reason, detail=detail, task=one.task, reply=one.reply, instance=one
+    )
 
 
-def bare(number: int, reason: str, reply: str | None = None) -> Rejected:
-    return Rejected(id=f"raw{number}", reason=reason, detail=f"because of {reason}", reply=reply)
+def bare(
+    number: int, reason: str, reply: str | None = None, task: str | None = None
+) -> Rejected:
+    detail = f"because of {reason}"
+    return Rejected(id=f"raw{number}", reason=reason, detail=detail, reply=reply, task=task)
 
 
 @pytest.fixture
@@ -147,7 +152,7 @@ def upstream(make_artifact) -> dict[str, Artifact]:
             instance(raw[3], "generation", {"answers": True, "complete": False}), "rule_complete"
         ),
         refused(instance(raw[4], "repair"), "not_different"),
-        bare(5, "no_sections", reply="I am sorry."),
+        bare(5, "no_sections", reply="I am sorry.", task="summarization"),
     ]
     return {
         "collect": make_artifact("collect", RawCode, collected),

@@ -64,7 +64,7 @@ def test_it_holds_the_funnel_the_tables_and_the_cards(upstream):
         "not_selected 2 25.0 %",
         "Task java python all generation 1 1 2 repair 0 0 0 summarization 0 1 1",
         "rule complete 2 of 3 66.7 %",
-        "1 function gave no instance at all",
+        "accepted 1 of 2 50.0 %",
         "from 3.000 with the first to 0.250 with 6",
         "Accepted: 3 of 3",
         "Refused: 3 of 3",

@@ -9,7 +9,7 @@
 | `cover_radius`           | select   | cover radius once all are picked                          |
 | `instances/TASK/LANGUAGE` | generate | accepted instances, by language of the raw code          |
 | `acceptance`             | generate | kept / inputs                                             |
-| `acceptance/TASK`        | generate | accepted / (accepted + refused with an instance)          |
+| `acceptance/TASK`        | generate | accepted / functions that the task was tried on           |
 | `rules/TASK/RULE`        | generate | verdicts in which the rule passed / verdicts on the rule  |
 """
 
@@ -39,7 +39,7 @@ class Tally:
     accepted: Counter[str] = field(default_factory=Counter)
     """Accepted instances by task."""
     refused: Counter[str] = field(default_factory=Counter)
-    """Refused instances by task; a refusal without an instance has no task."""
+    """Refusals by task; a function that no task suited has none."""
     judged: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Verdicts by task and rule, on accepted and on refused instances."""
     passed: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -53,21 +53,29 @@ class Tally:
 
     @property
     def tasks(self) -> list[str]:
-        """Return the tasks of which an instance exists, accepted or refused."""
+        """Return the tasks that were tried."""
         return sorted(self.accepted.keys() | self.refused.keys())
 
     def acceptance(self, task: str) -> float:
-        """Return the share of a task's instances that were accepted."""
+        """Return the share of the functions a task was tried on that became instances."""
         return self.accepted[task] / (self.accepted[task] + self.refused[task])
 
-    def count(self, instance: Instance, *, accepted: bool) -> None:
-        """Count one instance."""
+    def accept(self, instance: Instance) -> None:
+        """Count an accepted instance."""
+        self.instances[instance.task, instance.language] += 1
+        self.accepted[instance.task] += 1
+        self.judge(instance)
+
+    def refuse(self, rejected: Rejected) -> None:
+        """Count a refusal."""
+        if rejected.task is not None:
+            self.refused[rejected.task] += 1
+        if rejected.instance is not None:
+            self.judge(rejected.instance)
+
+    def judge(self, instance: Instance) -> None:
+        """Count what was said of an instance, and by whom."""
         task = instance.task
-        if accepted:
-            self.instances[task, instance.language] += 1
-            self.accepted[task] += 1
-        else:
-            self.refused[task] += 1
         self.generators.add(instance.generator)
         if instance.discriminator is not None:
             self.discriminators.add(instance.discriminator)
@@ -112,13 +120,12 @@ def tally(artifact: Artifact, shown: int = 0) -> Tally:
     counts = Tally()
     by_task: dict[str, list[Instance]] = {}
     for instance in artifact.records(Instance):
-        counts.count(instance, accepted=True)
+        counts.accept(instance)
         _keep(by_task, instance.task, instance, shown)
     telling: dict[str, list[Rejected]] = {}
     bare: dict[str, list[Rejected]] = {}
     for rejected in artifact.rejected():
-        if rejected.instance is not None:
-            counts.count(rejected.instance, accepted=False)
+        counts.refuse(rejected)
         tells = rejected.instance is not None or rejected.reply is not None
         _keep(telling if tells else bare, rejected.reason, rejected, shown)
     counts.shown_accepted = list(islice(_in_turn(by_task), shown))

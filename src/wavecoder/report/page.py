@@ -93,7 +93,7 @@ def _refused_card(rejected: Rejected, raw_code: RawCode | None) -> _Card:
     if instance is None:
         return _Card(
             id=rejected.id,
-            task="",
+            task=rejected.task or "",
             languages=raw_code.language if raw_code else "",
             raw_code=raw_code,
             instance=None,
