@@ -27,7 +27,17 @@ from wavecoder.progress import Silent
 from wavecoder.protocols import Progress, Stage
 from wavecoder.stage import Context, OnExisting, run_stage
 
-__all__ = ["STAGES", "Recipe", "StageInfo", "artifacts", "read_recipe", "run", "stage_folder"]
+__all__ = [
+    "STAGES",
+    "Recipe",
+    "RunOptions",
+    "StageInfo",
+    "artifacts",
+    "read_recipe",
+    "run",
+    "stage_folder",
+    "stages",
+]
 
 
 class StageInfo(NamedTuple):

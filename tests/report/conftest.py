@@ -115,9 +115,7 @@ def refused(one: Instance, reason: str) -> Rejected:
     )
 
 
-def bare(
-    number: int, reason: str, reply: str | None = None, task: str | None = None
-) -> Rejected:
+def bare(number: int, reason: str, reply: str | None = None, task: str | None = None) -> Rejected:
     detail = f"because of {reason}"
     return Rejected(id=f"raw{number}", reason=reason, detail=detail, reply=reply, task=task)
 

@@ -12,7 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from wavecoder.languages import is_self_contained, outside_names, statements
 from wavecoder.records import RawCode
 
-__all__ = ["Constructor", "Documented", "Length", "SelfContained", "Test", "Trivial"]
+__all__ = [
+    "Constructor",
+    "Documented",
+    "Length",
+    "NoOptions",
+    "SelfContained",
+    "Test",
+    "Trivial",
+]
 
 # camelCase, ABCWord and snake_case come apart.
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")

@@ -14,7 +14,13 @@ from wavecoder.generate.task import Task
 from wavecoder.languages import language
 from wavecoder.records import ChatRequest, Example, Message, RawCode, Sampling
 
-__all__ = ["Assignment", "example_reply", "generator_request", "prompt_variables"]
+__all__ = [
+    "Assignment",
+    "example_reply",
+    "example_variables",
+    "generator_request",
+    "prompt_variables",
+]
 
 
 @dataclass(frozen=True)

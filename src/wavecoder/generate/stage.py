@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import Annotated, ClassVar, Literal
@@ -19,7 +19,7 @@ from wavecoder.generate.generator import Assignment, generator_request
 from wavecoder.generate.sections import parse_sections
 from wavecoder.generate.task import built_in_tasks, load_task
 from wavecoder.languages import language
-from wavecoder.llm import Ledger, Remembering, open_model
+from wavecoder.llm import Ledger, Remembering, Slots, open_model
 from wavecoder.protocols import ChatModel
 from wavecoder.records import (
     ChatReply,
@@ -137,12 +137,16 @@ async def _next(outcomes: AsyncIterator[Outcome]) -> Outcome:
     return await anext(outcomes)
 
 
-@dataclass(frozen=True)
-class _Done:
-    """An outcome and the replies it rests on."""
+@dataclass
+class _Job:
+    """One function on its way to an outcome."""
 
-    outcome: Outcome
-    replies: tuple[ChatReply, ...]
+    raw: RawCode
+    place: int
+    """Its place in the coreset, from 0."""
+    round: int
+    replies: list[ChatReply] = field(default_factory=list)
+    """The replies its outcome rests on."""
 
 
 class _Work:
@@ -160,10 +164,10 @@ class _Work:
         self.waiting = deque(as_example(one) for one in ctx.finished(Instance))
         self.place = len(self.waiting)
         self.slots = {
-            model.identity: asyncio.Semaphore(min(ctx.concurrency, model.concurrency or 1 << 30))
+            model.identity: Slots(min(ctx.concurrency, model.concurrency or ctx.concurrency))
             for model in (stage.generator, stage.discriminator)
         }
-        self.flying: set[asyncio.Task[_Done]] = set()
+        self.flying: set[asyncio.Task[Outcome]] = set()
 
     async def outcomes(self, inputs: Iterable[RawCode]) -> AsyncIterator[Outcome]:
         """Yield the outcomes in input order, a round at a time."""
@@ -171,21 +175,21 @@ class _Work:
         functions = iter(inputs)
         # A resumed run first completes the round in which it was stopped.
         while batch := list(islice(functions, size - self.place % size)):
-            number = self.place // size
             self._learn(len(self.waiting) - self.place % size)
-            tasks = [
-                asyncio.create_task(self._function(raw, self.place + offset, number))
-                for offset, raw in enumerate(batch)
+            jobs = [
+                _Job(raw, place, self.place // size)
+                for place, raw in enumerate(batch, start=self.place)
             ]
+            tasks = [asyncio.create_task(self._function(job)) for job in jobs]
             self.flying.update(tasks)
-            for task in tasks:
-                done = await task
+            for job, task in zip(jobs, tasks, strict=True):
+                outcome = await task
                 self.flying.discard(task)
                 self.place += 1
-                self.waiting.append(as_example(done.outcome))
-                for reply in done.replies:
+                self.waiting.append(as_example(outcome))
+                for reply in job.replies:
                     self.ctx.used(reply)
-                yield done.outcome
+                yield outcome
 
     async def close(self, outcomes: AsyncIterator[Outcome]) -> None:
         """Let what is in flight finish, so that its replies are kept; release the models."""
@@ -201,26 +205,23 @@ class _Work:
             if example is not None and self.stage.config.examples == "feedback":
                 self.database.add(example)
 
-    async def _function(self, raw: RawCode, place: int, number: int) -> _Done:
+    async def _function(self, job: _Job) -> Outcome:
         """Return what became of one function after its last attempt."""
-        stage = self.stage
+        stage, raw = self.stage, job.raw
         rng = self.ctx.rng(raw.id)
-        assignment = assign(raw, place, stage.weights, stage.tasks, stage.targets, rng)
+        assignment = assign(raw, job.place, stage.weights, stage.tasks, stage.targets, rng)
         if assignment is None:
             detail = f"none of the tasks {', '.join(stage.tasks)} suits it"
-            return _Done(Rejected(id=raw.id, reason="no_task", detail=detail), ())
-        replies: list[ChatReply] = []
+            return Rejected(id=raw.id, reason="no_task", detail=detail)
         for attempt in range(stage.config.attempts):
-            outcome = await self._attempt(assignment, number, attempt, replies)
+            outcome = await self._attempt(job, assignment, attempt)
             if isinstance(outcome, Instance):
                 break
-        return _Done(outcome, tuple(replies))
+        return outcome
 
-    async def _attempt(
-        self, assignment: Assignment, number: int, attempt: int, replies: list[ChatReply]
-    ) -> Outcome:
+    async def _attempt(self, job: _Job, assignment: Assignment, attempt: int) -> Outcome:
         """Ask the generator, check its reply, ask the discriminator."""
-        raw, task, config = assignment.raw_code, assignment.task, self.stage.config
+        raw, task, config = job.raw, assignment.task, self.stage.config
         rng = self.ctx.rng(f"{raw.id}/{attempt}")
         draw = partial(self.database.draw, task.name, (raw.language, assignment.target_language))
         good = draw(rng, good=True, count=config.good_examples)
@@ -228,7 +229,7 @@ class _Work:
         sampling = config.generator_sampling
         sampling = sampling.model_copy(update={"seed": sampling.seed ^ rng.getrandbits(31)})
         request = generator_request(assignment, good, bad, sampling)
-        reply = await self._ask(self.generator, request, replies)
+        reply = await self._ask(job, self.generator, request)
         refused = partial(Rejected, id=raw.id, task=task.name)
         if isinstance(reply, str):
             return refused(reason="model_refused", detail=reply)
@@ -255,22 +256,20 @@ class _Work:
             verdict=None,
             generator=self.generator.identity,
             discriminator=None,
-            round=number,
+            round=job.round,
             attempt=attempt,
             example_ids=tuple(dict.fromkeys(one.id for one in (*good, *bad, *judged))),
         )
         failure = first_failure(draft)
         if failure is not None:
             return refused(reason=failure[0], detail=failure[1], instance=instance)
-        return await self._judge(instance, judged, replies)
+        return await self._judge(job, instance, judged)
 
-    async def _judge(
-        self, draft: Instance, examples: list[Example], replies: list[ChatReply]
-    ) -> Outcome:
+    async def _judge(self, job: _Job, draft: Instance, examples: list[Example]) -> Outcome:
         """Return the instance with its verdict, or the rule that refused it."""
         task, config = self.stage.tasks[draft.task], self.stage.config
         request = discriminator_request(task, draft, examples, config.discriminator_sampling)
-        reply = await self._ask(self.discriminator, request, replies)
+        reply = await self._ask(job, self.discriminator, request)
         refused = partial(Rejected, id=draft.id, task=draft.task)
         if isinstance(reply, str):
             return refused(reason="model_refused", detail=reply, instance=draft)
@@ -289,11 +288,9 @@ class _Work:
         detail = failed.reason or "the discriminator gives no reason"
         return refused(reason=f"rule_{failed.rule}", detail=detail, instance=instance)
 
-    async def _ask(
-        self, model: ChatModel, request: ChatRequest, replies: list[ChatReply]
-    ) -> ChatReply | str:
+    async def _ask(self, job: _Job, model: ChatModel, request: ChatRequest) -> ChatReply | str:
         """Return the reply, or the model's own words where it refuses this request for good."""
-        async with self.slots[model.identity]:
+        async with self.slots[model.identity].hold(job.place):
             if self.ctx.stop.is_set():
                 raise StoppedError("Stopped in generate; every finished reply is saved.")
             try:
@@ -301,5 +298,5 @@ class _Work:
             except RefusedRequestError as error:
                 return str(error)
         self.ctx.progress.tokens(reply.completion_tokens)
-        replies.append(reply)
+        job.replies.append(reply)
         return reply

@@ -16,6 +16,7 @@ from wavecoder.languages.table import LANGUAGES, Language, grammars
 
 __all__ = [
     "Leaf",
+    "Reading",
     "SyntaxIssue",
     "first_issue",
     "leaves",

@@ -14,10 +14,19 @@ from wavecoder.llm.http import HttpModel
 from wavecoder.llm.ledger import Ledger, Remembering
 from wavecoder.llm.local import LocalModel
 from wavecoder.llm.scripted import ScriptedModel
+from wavecoder.llm.slots import Slots
 from wavecoder.plugins import load_plugin, nearest, plugin_names
 from wavecoder.protocols import ChatModel
 
-__all__ = ["HttpModel", "Ledger", "LocalModel", "Remembering", "ScriptedModel", "open_model"]
+__all__ = [
+    "HttpModel",
+    "Ledger",
+    "LocalModel",
+    "Remembering",
+    "ScriptedModel",
+    "Slots",
+    "open_model",
+]
 
 
 def open_model(spec: str, *, api_key_env: str | None = None) -> ChatModel:
