@@ -80,7 +80,7 @@ BAD = [
     (
         "leans_on_unseen",
         "generation",
-        "Write a Python function that does the same as the given function.",
+        "Write a Python function that does the same as the function above.",
         None,
     ),
     (
@@ -127,6 +127,18 @@ def test_each_check_gives_its_reason(
     assert failure is not None
     assert failure[0] == slug
     assert len(failure[1]) > 20
+
+
+@pytest.mark.parametrize(
+    "instruction",
+    [
+        "Write a Python function `twice(f)` that calls the given function two times.",
+        "Write a Python function `negate(f)` that returns the opposite of the original function.",
+        "Write a Python function `clip(x)` that keeps numbers above zero and below ten.",
+    ],
+)
+def test_what_only_looks_like_leaning_passes(instruction: str):
+    assert first_failure(draft("generation", instruction)) is None
 
 
 def test_quoting_the_broken_line_gives_the_repair_away():

@@ -46,6 +46,7 @@ def assign(
         if assignment is not None:
             return assignment
         del left[name]
+        point = (point + _GOLDEN) % 1.0
     return None
 
 

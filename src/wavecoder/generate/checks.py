@@ -72,9 +72,11 @@ def _names_language(draft: Draft) -> str | None:
     return f"the instruction does not name {' and '.join(titles)}" if titles else None
 
 
+# "The given function" may well be a parameter; code that is above, below or shown cannot be one.
 _LEANS = re.compile(
-    r"\b(?:above|below|(?:given|shown|provided|original|real|following) "
-    r"(?:function|code|method|class))\b",
+    r"\b(?:(?:function|code|method|class|snippet) (?:above|below|shown)|"
+    r"(?:above|shown|following) (?:function|code|method|class|snippet)|"
+    r"(?:given|provided|original|real) (?:code|snippet)|real function)\b",
     re.IGNORECASE,
 )
 
