@@ -7,10 +7,17 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 COMMAND = [sys.executable, "-m", "wavecoder.cli"]
 SCRIPT = """
@@ -99,33 +106,113 @@ def test_ctrl_c_once_finishes_saves_and_says_how_to_go_on(folder: Path):
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Traceback" not in said
-    assert "To go on: wavecoder run" in said
     before = _replies(folder / "stopped")
     assert 3 <= before < 24
-    wavecoder(*command)
+    go_on = said.split("To go on: ")[1].splitlines()[0]
+    subprocess.run(go_on, shell=True, check=True, capture_output=True)
     assert _replies(folder / "stopped") == 24
     assert same_records(folder / "whole", folder / "stopped")
 
 
+def test_ctrl_c_twice_stops_at_once(folder: Path):
+    (folder / "script.yaml").write_text(SCRIPT.format(delay=60))
+    process = subprocess.Popen(
+        [*COMMAND, "run", str(folder / "recipe.yaml"), "-o", str(folder / "run")],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    while "generate: begins" not in process.stderr.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    while "Ctrl-C again" not in process.stderr.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 130
+
+
 def test_killed_in_the_middle_the_same_command_gives_the_same_bytes(folder: Path):
-    (folder / "script.yaml").write_text(SCRIPT.format(delay=0.1))
-    wavecoder("run", folder / "recipe.yaml", "-o", folder / "whole")
-    command = ["run", folder / "recipe.yaml", "-o", folder / "killed", "--concurrency", "2"]
-    kept: list[int] = []
+    with endpoint() as (port, asked):
+        model = f"http://127.0.0.1:{port}/v1#fake"
+        command = ["run", folder / "recipe.yaml", "--model", model, "--concurrency", "2", "-o"]
+        wavecoder(*command, folder / "whole")
+    everything = set(asked)
+    assert len(asked) == len(everything) == 24
+
+    stored: set[str] = set()
     for replies in (2, 7, 15):
-        process = subprocess.Popen([*COMMAND, *map(str, command)], stderr=subprocess.DEVNULL)
-        _wait_for_replies(folder / "killed", replies)
-        process.kill()
-        process.wait()
-        kept.append(_replies(folder / "killed"))
-    stamps = _stamps(folder / "killed")
-    wavecoder(*command)
+        with endpoint(port) as (_, asked):
+            process = subprocess.Popen(
+                [*COMMAND, *map(str, command), str(folder / "killed")], stderr=subprocess.DEVNULL
+            )
+            _wait_for_replies(folder / "killed", replies)
+            process.kill()
+            process.wait()
+        # Counted by who was asked, not by the ledger, which would keep the first of two replies.
+        assert not stored & set(asked)
+        stored = _stored_requests(folder / "killed")
+        assert replies <= len(stored) < 24
+    with endpoint(port) as (_, asked):
+        wavecoder(*command, folder / "killed")
+    assert Counter(asked) == Counter(everything - stored)
     assert same_records(folder / "whole", folder / "killed")
-    # No finished reply was asked for again: those stored before the kill are still the stored ones.
-    after = _stamps(folder / "killed")
-    assert len(after) == 24
-    assert stamps.items() <= after.items()
-    assert kept == sorted(kept)
+    figures = "4-report/records.parquet"
+    assert (folder / "whole" / figures).read_bytes() == (folder / "killed" / figures).read_bytes()
+
+
+@contextmanager
+def endpoint(port: int = 0) -> Iterator[tuple[int, list[str]]]:
+    """Serve the script's replies; yield the port, and the requests as they come in.
+
+    At its end, every request that was taken is in the list.
+    """
+    asked: list[str] = []
+    rules = yaml.safe_load(SCRIPT.format(delay=0))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            assert self.path == "/v1/chat/completions"
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            assert body.pop("model") == "fake"
+            asked.append(_request(body.pop("messages"), body))
+            texts = [message["content"] for message in json.loads(asked[-1])["messages"]]
+            rule = next(rule for rule in rules if rule["match"] in texts[-1])
+            # The judge is slow, so that at each kill some functions are written and not judged.
+            time.sleep(0.25 if rule is rules[0] else 0.05)
+            choice = {"message": {"content": rule["reply"]}, "finish_reason": "stop"}
+            content = json.dumps({"choices": [choice]}).encode()
+            try:
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+            except ConnectionError:
+                pass  # the asker was killed
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = False  # closing waits for them
+
+    with Server(("127.0.0.1", port), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield server.server_port, asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def _request(messages: list[dict[str, Any]], sampling: dict[str, Any]) -> str:
+    return json.dumps({"messages": messages, "sampling": sampling}, sort_keys=True)
+
+
+def _stored_requests(run: Path) -> set[str]:
+    with sqlite3.connect(f"file:{run / 'replies.sqlite'}?mode=ro", uri=True) as database:
+        rows = database.execute("select request from replies").fetchall()
+    return {_request(**json.loads(row)) for (row,) in rows}
 
 
 def _replies(run: Path) -> int:
@@ -159,6 +246,16 @@ def _wait_for_replies(run: Path, count: int) -> None:
             "smollm2-135m-instruct",
         ),
         (("run", "recipe.yaml", "-o", "run", "--model", "smollm2"), "kind"),
+        (("run", "recipe.yaml", "-o", "run", "--model", "scripted:it's.yaml"), "it's.yaml"),
+        (("run", "collect.yaml", "-o", "run", "--model", "scripted:x"), "no table generate"),
+        (("run", "generate.yaml", "-o", "run"), "add collect and select"),
+        (("run", "recipe.yaml", "-o", "run", "-s", "seed=2020-13-45"), "not YAML"),
+        (("run", "recipe.yaml", "-o", "run", "-s", "seed=" + "[" * 5000), "not YAML"),
+        (
+            ("run", "recipe.yaml", "-o", "run", "-s", "collect.filters.length=3"),
+            "collect.filters.length: ",
+        ),
+        (("show", "x" * 300), "Cannot look into"),
         (("run", "recipe.yaml", "-o", "run", "--first", "selct"), "Did you mean 'select'"),
         (("run", "recipe.yaml", "-o", "script.yaml/run"), "Cannot write to the run folder"),
         (("show", "nothing"), "holds no complete stage"),
@@ -169,6 +266,8 @@ def test_a_users_mistake_is_one_sentence_and_exit_2(
     folder: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], words: str
 ):
     monkeypatch.chdir(folder)
+    Path("collect.yaml").write_text("collect: {sources: [{directory: src}]}")
+    Path("generate.yaml").write_text("generate: {generator: 'scripted:script.yaml'}")
     done = wavecoder(*args, code=2)
     last = [line for line in done.stderr.splitlines() if line.startswith("wavecoder: ")]
     assert len(last) == 1
@@ -202,18 +301,22 @@ def test_unwritable_output_is_exit_2(folder: Path):
 @pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("mount") is None, reason="mounting a small disk needs root"
 )
-def test_a_full_disk_is_exit_1_and_the_run_goes_on_after(folder: Path):
+@pytest.mark.parametrize("kilobytes", [12, 36, 64, 80, 112, 160])
+def test_a_full_disk_is_exit_1_and_the_run_goes_on_after(folder: Path, kilobytes: int):
     disk = folder / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=80k", "tmpfs", disk], check=False, capture_output=True
+        ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", disk],
+        check=False,
+        capture_output=True,
     )
     if mounted.returncode != 0:
         pytest.skip("this machine does not let root mount a disk")
     try:
         done = wavecoder("run", folder / "recipe.yaml", "-o", disk / "run", code=1)
-        assert "wavecoder: " in done.stderr
-        assert "full" in done.stderr or "No space left" in done.stderr
+        said = done.stderr.split("wavecoder: ")[1]
+        # SQLite calls a full disk "disk I/O error" where it cannot grow its index of the log.
+        assert "make room" in said
         subprocess.run(["mount", "-o", "remount,size=50m", disk], check=True)
         wavecoder("run", folder / "recipe.yaml", "-o", disk / "run")
         wavecoder("run", folder / "recipe.yaml", "-o", folder / "whole")
@@ -245,3 +348,18 @@ def test_check_prints_the_resolved_recipe(folder: Path):
     assert "k: 5" in printed
     assert "round_size: 4" in printed
     assert not (folder / "run").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_stdout_on_a_full_disk_is_one_sentence(folder: Path):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*COMMAND, "check", str(folder / "recipe.yaml")],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "No space left" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -200,13 +201,38 @@ def test_damaged_files_are_one_sentence(make_context: Make):
         Artifact.open(artifact.folder)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
-def test_a_full_disk_is_one_sentence_and_loses_nothing(make_context: Make):
+@pytest.mark.parametrize("room", [0, 300, 700, 1_500, 2_500])
+def test_a_file_that_cannot_grow_is_one_sentence_and_loses_nothing(make_context: Make, room: int):
+    """A limit on the size of files stands for the full disk."""
+    whole = run_stage(Numbers(), make_context("numbers", folder="whole"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        with pytest.raises(ArtifactError, match=r"Cannot write .*(File too large|No space left)"):
+            run_stage(Numbers(), make_context("numbers"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    after = run_stage(Numbers(), make_context("numbers"))
+    assert after.manifest.records_sha256 == whole.manifest.records_sha256
+
+
+def test_a_replacement_killed_in_the_middle_takes_nothing_of_the_old(make_context: Make):
     ctx = make_context("numbers")
-    ctx.folder.mkdir()
-    journal = ctx.folder / "journal.jsonl"
-    journal.symlink_to("/dev/full")
-    with pytest.raises(ArtifactError, match="No space left on device"):
-        run_stage(Numbers(), ctx)
-    journal.unlink()
-    assert run_stage(Numbers(), make_context("numbers")).manifest.kept == 5
+    ctx.stop.set()
+    with pytest.raises(StoppedError):
+        run_stage(Numbers(label="old"), ctx)
+    # The kill came when started.json was gone and the journal was not.
+    (ctx.folder / "started.json").unlink()
+    assert (ctx.folder / "journal.jsonl").exists()
+    fresh = Numbers(label="new")
+    run_stage(fresh, make_context("numbers"))
+    assert len(fresh.seen) == 10
+
+
+def test_leftovers_of_a_kill_behind_the_manifest_are_removed(make_context: Make):
+    artifact = run_stage(Numbers(), make_context("numbers"))
+    for name in ("started.json", "journal.jsonl"):
+        (artifact.folder / name).write_text("{}\n")
+    run_stage(Numbers(), make_context("numbers"))
+    assert not (artifact.folder / "started.json").exists()
+    assert not (artifact.folder / "journal.jsonl").exists()

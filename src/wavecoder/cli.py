@@ -92,7 +92,7 @@ def run(
     from wavecoder import pipeline
     from wavecoder.progress import progress
 
-    loaded = pipeline.read_recipe(recipe, _with_model(overrides, model))
+    loaded = pipeline.read_recipe(recipe, overrides or (), model)
     with _stopping() as stop, progress() as shown:
         made = pipeline.run(
             loaded,
@@ -113,7 +113,7 @@ def check(recipe: RecipePath, overrides: Set = None, model: Model = None) -> Non
 
     from wavecoder import pipeline
 
-    loaded = pipeline.read_recipe(recipe, _with_model(overrides, model))
+    loaded = pipeline.read_recipe(recipe, overrides or (), model)
     tables = {stage.name: stage.config.model_dump(mode="json") for stage in pipeline.stages(loaded)}
     typer.echo(yaml.safe_dump({"seed": loaded.seed, **tables}, sort_keys=False).rstrip())
 
@@ -166,12 +166,6 @@ def export(
     typer.echo(f"{out}: {count} instances")
 
 
-def _with_model(overrides: list[str] | None, model: str | None) -> list[str]:
-    """Return the overrides, with --model as the model of both roles."""
-    chosen = [] if model is None else [f"generate.generator='{model}'", "generate.discriminator="]
-    return [*(overrides or []), *chosen]
-
-
 @contextmanager
 def _stopping() -> Iterator[Event]:
     """Make Ctrl-C (or SIGTERM) once a request to stop, and twice an end at once."""
@@ -201,10 +195,22 @@ def main() -> NoReturn:
             raise
         sys.stderr.write(f"wavecoder: {error}\n")
         if isinstance(error, StoppedError):
-            command = shlex.join(["wavecoder", *sys.argv[1:]])
-            sys.stderr.write(f"To go on: {command}\n")
+            sys.stderr.write(f"To go on: {_resume_command()}\n")
         sys.exit(error.exit_code)
+    except OSError as error:  # stdout is a full disk, or a pipe that was closed
+        if "--debug" in sys.argv:
+            raise
+        sys.stderr.write(f"wavecoder: {error}. Mend that, then give the same command again.\n")
+        sys.exit(1)
     sys.exit(0)
+
+
+def _resume_command() -> str:
+    """Return this command as the shell takes it, but for what would refuse what is there."""
+    typed = Path(sys.argv[0])
+    program = [sys.argv[0]] if typed.suffix != ".py" else [sys.executable, "-m", "wavecoder.cli"]
+    given = shlex.join([*program, *sys.argv[1:]])
+    return given.replace("--on-existing=fail", "").replace("--on-existing fail", "")
 
 
 if __name__ == "__main__":

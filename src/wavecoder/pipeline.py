@@ -9,7 +9,6 @@ raw code    coreset    instances    figures, one HTML page
 """
 
 import fcntl
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from wavecoder.artifact import Artifact, writing
+from wavecoder.artifact import Artifact
 from wavecoder.errors import ArtifactError, ConfigError
 from wavecoder.plugins import configure, nearest, validate
 from wavecoder.progress import Silent
@@ -76,8 +75,13 @@ class Recipe(BaseModel):
         return {name: table for name, table in found if table is not None}
 
 
-def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+def read_recipe(path: Path, overrides: Sequence[str] = (), model: str | None = None) -> Recipe:
     """Return the recipe in `path`, with `stage.key=value` overrides applied.
+
+    Args:
+        path: A YAML file.
+        overrides: Each `stage.key=value`; the value is YAML.
+        model: The model of both roles in `generate`, in place of the recipe's.
 
     Raises:
         ConfigError: The file is missing, is not YAML, or has an unknown or mistyped key.
@@ -92,6 +96,10 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         raise ConfigError(f"The recipe {path} holds no table of stages. See recipes/ for some.")
     for override in overrides:
         _override(table, override)
+    if model is not None:
+        if not isinstance(table.get("generate"), dict):
+            raise ConfigError(f"The recipe {path} has no table generate that --model could change.")
+        table["generate"] |= {"generator": model, "discriminator": None}
     # `report:` with nothing behind it means the stage with its defaults.
     names = {stage.name for stage in STAGES}
     table = {key: {} if key in names and value is None else value for key, value in table.items()}
@@ -101,7 +109,8 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 def _yaml(text: str, where: str) -> Any:
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    # A ValueError comes from a date like 2020-13-45.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         problem = str(error).replace("\n", " ")
         raise ConfigError(f"{where} is not YAML: {problem}. Mend it there.") from error
 
@@ -162,13 +171,22 @@ def stage_folder(out: Path, name: str) -> Path:
 
 
 def artifacts(out: Path) -> dict[str, Artifact]:
-    """Return the complete artifacts of a run, by stage name, in pipeline order."""
+    """Return the complete artifacts of a run, by stage name, in pipeline order.
+
+    Raises:
+        ConfigError: The folder cannot be read.
+    """
     folders = {stage.name: stage_folder(out, stage.name) for stage in STAGES}
-    return {
-        name: Artifact.open(folder)
-        for name, folder in folders.items()
-        if (folder / "manifest.json").exists()
-    }
+    try:
+        return {
+            name: Artifact.open(folder)
+            for name, folder in folders.items()
+            if (folder / "manifest.json").exists()
+        }
+    except OSError as error:
+        raise ConfigError(
+            f"Cannot look into {out}: {error.strerror}. Check the path and its permissions."
+        ) from error
 
 
 def run(
@@ -226,7 +244,4 @@ def _locked(out: Path) -> Iterator[None]:
             raise ArtifactError(
                 f"Another process is working on {out}. Wait for it, or name another folder with -o."
             ) from error
-        with writing(out / ".lock"):
-            file.truncate(0)
-            file.write(f"{os.getpid()}\n")
         yield

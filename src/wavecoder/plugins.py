@@ -87,7 +87,9 @@ def validate(model: type[M], table: Mapping[str, Any], where: str) -> M:
     except ValidationError as error:
         # A key that is unknown is most likely the one that is missing, mistyped.
         first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-    place = ".".join([where, *(str(part) for part in first["loc"])])
+    # Pydantic puts the arm of a union it tried into the place: `dict[str,any]`.
+    parts = [str(part) for part in first["loc"] if "[" not in str(part)]
+    place = ".".join([where, *parts])
     if first["type"] == "extra_forbidden":
         known = sorted(_fields_at(model, first["loc"][:-1]))
         raise ConfigError(

@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from pydantic import BaseModel
-
 from wavecoder.records import ChatReply, ChatRequest, RawCode, Record, Rejected
 
 if TYPE_CHECKING:
@@ -174,18 +172,10 @@ class Progress(Protocol):
         """One more outcome: kept (None) or rejected for `reason`."""
 
     def tokens(self, completion_tokens: int) -> None:
-        """A model wrote that many tokens just now."""
+        """A model wrote that many tokens; replies that were remembered do not count."""
 
     def note(self, text: str) -> None:
         """Something a person should read now."""
 
     def end(self, summary: str) -> None:
-        """The stage is complete, or stopped; `summary` is one line."""
-
-
-class Configurable(Protocol):
-    """What every plugin class has: a `Config` model and a constructor that takes one."""
-
-    Config: type[BaseModel]
-
-    def __init__(self, config: Any) -> None: ...
+        """The stage is complete; `summary` is one line."""

@@ -132,7 +132,9 @@ def run_stage(stage: Stage, ctx: Context, on_existing: OnExisting = OnExisting.R
     inputs = stage.inputs(ctx)  # what a user got wrong shows here, before anything is written
     with writing(ctx.folder):
         ctx.folder.mkdir(parents=True, exist_ok=True)
-        _mend_journal(ctx.folder, keep=stage.streaming)
+        # A journal without its started.json is left from a recipe that was being replaced.
+        begun = (ctx.folder / "started.json").exists()
+        _mend_journal(ctx.folder, keep=stage.streaming and begun)
     config = yaml.safe_dump(stage.config.model_dump(mode="json"), sort_keys=False)
     write_text(ctx.folder / "config.yaml", config)
     write_text(ctx.folder / "started.json", json.dumps(started))
@@ -213,6 +215,8 @@ def _settle_existing(folder: Path, started: Mapping[str, Any], on_existing: OnEx
         )
     old = read_json(found)
     if old.get("fingerprint") == started["fingerprint"]:
+        if found is manifest:
+            _tidy(folder)  # a kill may have come between the manifest and this
         return found is manifest
     if on_existing is OnExisting.REPLACE:
         with writing(folder):
@@ -323,7 +327,12 @@ def _finalize(stage: Stage, folder: Path, started: Mapping[str, Any], inputs: in
         records_sha256=checksum,
     )
     write_text(folder / "manifest.json", manifest.model_dump_json(indent=2) + "\n")
+    _tidy(folder)
+    return manifest
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what only a running stage needs."""
     with writing(folder):
         (folder / "journal.jsonl").unlink(missing_ok=True)
         (folder / "started.json").unlink(missing_ok=True)
-    return manifest

@@ -276,6 +276,15 @@ def test_a_file_name_of_any_bytes_makes_a_record(tmp_path):
     record.model_dump_json()
 
 
+def test_a_folder_name_of_any_bytes_makes_a_record(tmp_path):
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/src\xe9"))
+    write(folder / "a.py")
+    source = directory(folder)
+    (record,) = source.read()
+    assert record.source == source.identity()["source"] == "directory:src\\xe9"
+    record.model_dump_json()
+
+
 def test_a_package_is_found_and_never_imported(tmp_path, monkeypatch):
     write(tmp_path / "boom/__init__.py", "raise SystemExit('imported')\n" + CODE)
     write(tmp_path / "boom/inner/deep.py")

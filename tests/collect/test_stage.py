@@ -158,3 +158,17 @@ def test_the_standard_library_gives_thousands_of_functions_the_same_each_time(ma
     tops = {raw.path.split("/")[0] for raw in kept}
     assert {"json", "os.py", "unittest"} <= tops
     assert not {"test", "idlelib", "tkinter", "site-packages", "lib2to3"} & tops
+
+
+def test_the_order_of_filters_in_the_recipe_decides_nothing(tmp_path):
+    (tmp_path / "m.py").write_text("def f(x):\n    y = g(x)\n    return y + 1\n")
+    made = [
+        Collect(
+            Collect.Config(
+                sources=({"directory": str(tmp_path)},), filters=dict.fromkeys(names, True)
+            )
+        )
+        for names in (("self_contained", "documented"), ("documented", "self_contained"))
+    ]
+    assert made[0].identity() == made[1].identity()
+    assert list(made[0]._filter_options) == list(made[1]._filter_options)

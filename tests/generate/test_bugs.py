@@ -2,7 +2,7 @@ from random import Random
 
 import pytest
 
-from wavecoder.generate.bugs import changed_lines, put_bug
+from wavecoder.generate.bugs import _OPPOSITES, _SWAPS, changed_lines, put_bug
 from wavecoder.languages import parses, tokens
 
 FUNCTIONS = {
@@ -57,3 +57,61 @@ def test_the_same_generator_gives_the_same_bug():
 def test_changed_lines_are_those_that_differ():
     assert changed_lines("a\n  b\nc", "a\n  x\nc") == ("b", "x")
     assert changed_lines("a", "a") == ("", "")
+
+
+def bugs_of(code: str, language: str) -> set[str]:
+    found = (put_bug(code, language, Random(seed)) for seed in range(40))
+    return {bug.code for bug in found if bug}
+
+
+@pytest.mark.parametrize(
+    ("language", "code"),
+    [
+        ("python", "def min(items, keys):\n    return keys"),
+        ("python", "def f(items, min):\n    return min(items)"),
+        ("ruby", "def self.push(x)\n  x\nend"),
+        ("java", "Object min(Object keys) {\n    return keys;\n}"),
+        ("go", "func (b Box) push(keys Key) Key {\n\treturn keys\n}"),
+        ("rust", "fn min<T>(keys: T) -> T {\n    keys\n}"),
+        ("rust", 'fn f(a: bool) {\n    println!("{}", a);\n}'),
+        ("typescript", "function f(b: X) {\n  return b!.c;\n}"),
+    ],
+)
+def test_names_and_marks_that_are_no_uses_are_left_alone(language: str, code: str):
+    assert bugs_of(code, language) == set()
+
+
+@pytest.mark.parametrize(
+    ("language", "code", "wrong"),
+    [
+        ("python", "def f(x):\n    return min(x)", "max(x)"),
+        ("python", "def f(x):\n    return x.lstrip()", "x.rstrip()"),
+        ("javascript", "const f = (x) => max(x)", "min(x)"),
+        ("ruby", "def f(x)\n  x.min\nend", "x.max"),
+        ("rust", "fn f(a: u8, b: u8) -> u8 {\n    a.min(b)\n}", "a.max(b)"),
+        ("php", "function f($x) {\n    return min($x);\n}", "max($x)"),
+        ("go", "func f(a bool) bool {\n\treturn !a\n}", "return a"),
+        ("javascript", "function f(a) {\n  return !a;\n}", "return a"),
+        ("java", "boolean f(boolean a) {\n    return !a;\n}", "return a"),
+        ("c", "int f(int a) {\n    return !a;\n}", "return a"),
+        ("rust", "fn f(a: bool) -> bool {\n    !a\n}", "    a"),
+        ("python", "def f(a):\n    return not a", "return  a"),
+        ("python", "def f(a, b):\n    return a not in b", "a in b"),
+        ("python", "def f(a, b):\n    return a in b", "a not in b"),
+        ("python", "def f(a, b):\n    return a is not b", "a is b"),
+    ],
+)
+def test_uses_and_negations_are_edited(language: str, code: str, wrong: str):
+    (bug,) = bugs_of(code, language)
+    assert wrong in bug
+
+
+def test_a_token_may_have_several_opposites():
+    assert bugs_of("def f():\n    return 1", "python") == {
+        "def f():\n    return 0",
+        "def f():\n    return 2",
+    }
+    for pairs in _OPPOSITES.values():
+        for left, right in pairs:
+            assert right in {new for _, new in _SWAPS[left]}
+            assert left in {new for _, new in _SWAPS[right]}

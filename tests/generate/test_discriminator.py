@@ -102,14 +102,57 @@ def test_the_request_shows_rules_examples_and_the_draft(name: str):
         attempt=0,
         example_ids=(),
     )
-    request = discriminator_request(task, draft, task.seed_examples, Sampling())
+    request = discriminator_request(task, draft, task.own_examples, Sampling())
     system, last = request.messages[0].content, request.messages[-1].content
     for rule in task.rules:
         assert rule.text.split("{{")[0] in system
+    assert "{{" not in system
     assert "AN INSTRUCTION" in last
     assert ("return x - 1" if name == "repair" else "A SOLUTION") in last
     # Each of the task's own judgements is itself a verdict that can be read.
-    for example, message in zip(task.seed_examples, request.messages[2::2], strict=True):
+    for example, message in zip(task.own_examples, request.messages[2::2], strict=True):
         judged = parse_verdict(message.content, task.rules)
         assert isinstance(judged, Verdict)
         assert judged.passed is example.good
+
+
+@pytest.mark.parametrize("echo", ["yes or no, because ...", "yes/no", "yes and no", "no or yes"])
+def test_the_template_said_again_is_no_verdict(echo: str):
+    parsed = parse_verdict(f"rule 1: {echo}\nrule 2: yes\noverall: yes", RULES)
+    assert "rule 1 has no yes or no" in str(parsed)
+    parsed = parse_verdict(f"rule 1: yes\nrule 2: yes\noverall: {echo}", RULES)
+    assert "overall line has no yes or no" in str(parsed)
+
+
+def test_a_rule_that_does_not_exist_is_no_verdict():
+    parsed = parse_verdict("rule 1: yes\nrule 2: yes\nrule 3: yes\noverall: yes", RULES)
+    assert parsed == "there is no rule 3 among the 2"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "1. Rule 1: yes",
+        "Rule #1: yes",
+        "Rule 1 — Yes",
+        "Rule 1 (answers): yes",
+        "**Rule 1 (answers):** yes",
+        "Rule 1: ✅ Yes",
+        "✅ Rule 1: yes",
+        "rule 1: yes, no problem is left",
+    ],
+)
+def test_rules_as_models_write_them(line: str):
+    assert verdict(f"{line}\nrule 2: yes\noverall: yes").passed
+
+
+@pytest.mark.parametrize("overall", ["Overall judgement: yes", "Overall — ✅ Yes", "Overall, yes."])
+def test_the_overall_line_as_models_write_it(overall: str):
+    assert verdict(f"rule 1: yes\nrule 2: yes\n{overall}").passed
+
+
+def test_a_sentence_that_begins_with_overall_is_prose():
+    prose = "Overall, no mistake is left and the code is clear."
+    assert verdict(f"{prose}\nrule 1: yes\nrule 2: yes\n{prose}\nOverall: yes").passed
+    parsed = parse_verdict(f"rule 1: yes\nrule 2: yes\n{prose}", RULES)
+    assert parsed == "the overall line is not answered"

@@ -1,4 +1,6 @@
 import json
+import os
+from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
@@ -158,8 +160,52 @@ def test_paths_that_do_not_fit_are_one_sentence(run_folder, tmp_path):
         export(run_folder, "jsonl", tmp_path / "nowhere" / "x")
     with pytest.raises(ConfigError, match="is a folder"):
         export(run_folder, "jsonl", tmp_path)
-    with pytest.raises(ArtifactError, match="Cannot write"):
+    with pytest.raises(ConfigError, match=r"Cannot write .*File name too long"):
         export(run_folder, "jsonl", tmp_path / ("x" * 300))
+    with pytest.raises(ConfigError, match=r"Cannot read .*File name too long"):
+        export(tmp_path / ("x" * 300), "jsonl", tmp_path / "x")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(ConfigError, match="Cannot write"):
+        export(run_folder, "jsonl", tmp_path / "loop")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+def test_a_folder_without_permission_is_one_sentence(run_folder, tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    try:
+        with pytest.raises(ConfigError, match=r"Cannot read .*Permission denied"):
+            export(closed, "jsonl", tmp_path / "x")
+        with pytest.raises(ConfigError, match=r"Cannot write .*Permission denied"):
+            export(run_folder, "jsonl", closed / "x")
+    finally:
+        closed.chmod(0o700)
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_pipe_and_a_device_are_refused_and_stay(linked, run_folder, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for special in (tmp_path / "pipe", Path("/dev/null")):
+        before = special.lstat()
+        path = tmp_path / f"to-{special.name}" if linked else special
+        if linked:
+            path.symlink_to(special)
+        with pytest.raises(ConfigError, match="is no regular file"):
+            export(run_folder, "jsonl", path)
+        assert (special.lstat().st_ino, special.lstat().st_mode) == (before.st_ino, before.st_mode)
+        assert path.is_symlink() == linked
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_link_stays_and_the_file_it_leads_to_is_written(there, run_folder, tmp_path):
+    (tmp_path / "far").mkdir()
+    if there:
+        (tmp_path / "far" / "data").write_text("before")
+    (tmp_path / "link").symlink_to("far/data")
+    export(run_folder, "jsonl", tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert len((tmp_path / "far" / "data").read_bytes().splitlines()) == 2
+    assert [path.name for path in (tmp_path / "far").iterdir()] == ["data"]
 
 
 def test_what_was_there_stays_whole_where_writing_fails(run_folder, tmp_path, monkeypatch):

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from wavecoder.artifact import Artifact
-from wavecoder.errors import ConfigError, ModelError, ModelNotFoundError, StoppedError
+from wavecoder.errors import (
+    ConfigError,
+    ModelError,
+    ModelNotFoundError,
+    RefusedRequestError,
+    StoppedError,
+)
 from wavecoder.generate import Generate
 from wavecoder.llm import ScriptedModel
 from wavecoder.records import ChatRequest, Instance, RawCode, digest
@@ -247,11 +253,40 @@ def test_a_model_that_breaks_loses_nothing(make_context: Make, upstream: dict[st
         return answer(request)
 
     ctx = make_context("generate", upstream)
+    ctx.concurrency = 1
     with pytest.raises(ModelError):
-        run_stage(generate(breaking), ctx)
-    artifact = run_stage(generate(breaking), ctx)
+        run_stage(generate(breaking, round_size=20), ctx)
+    assert asked == 15  # the rest of the round is not asked for any more
+    artifact = run_stage(generate(breaking, round_size=20), ctx)
     assert artifact.manifest.kept == 18
     assert asked == 41  # forty that were answered and the one that broke
+
+
+def test_a_refused_request_is_not_tried_again(make_context: Make, upstream: dict[str, Artifact]):
+    asked = 0
+
+    def refusing(request: ChatRequest) -> str:
+        nonlocal asked
+        asked += 1
+        raise RefusedRequestError("the prompt has 5000 tokens, the context 4096")
+
+    artifact = run_stage(generate(refusing, attempts=3), make_context("generate", upstream))
+    assert artifact.manifest.rejected == {"model_refused": 20}
+    assert asked == 20
+
+
+def test_the_order_of_tasks_in_the_recipe_decides_nothing(
+    make_context: Make, upstream: dict[str, Artifact]
+):
+    one, two = (
+        run_stage(generate(tasks=tasks), make_context("generate", upstream, folder=folder))
+        for folder, tasks in (
+            ("a", {"repair": 1, "summarization": 2}),
+            ("b", {"summarization": 2, "repair": 1}),
+        )
+    )
+    assert one.manifest.fingerprint == two.manifest.fingerprint
+    assert one.manifest.records_sha256 == two.manifest.records_sha256
 
 
 def test_unknown_names_are_one_sentence():

@@ -52,10 +52,9 @@ def test_everything_that_decides_a_reply_is_in_its_key():
         Ledger.key("m", request("b")),
         Ledger.key("m", request("a", temperature=0.5)),
         Ledger.key("m", request("a", seed=1)),
-        Ledger.key("m", request("a"), attempt=1),
         Ledger.key("m", ChatRequest(messages=(Message(role="system", content="a"),))),
     }
-    assert len(keys) == 7
+    assert len(keys) == 6
 
 
 def test_a_key_never_changes_or_every_paid_reply_would_be_paid_again():

@@ -1,6 +1,7 @@
 """A real, small model in this process: repeatable, quiet, and easy to stop."""
 
 import asyncio
+import os
 import shutil
 import signal
 import subprocess
@@ -261,6 +262,10 @@ asyncio.run(main())
         ("local:smollm2-135m", ModelNotFoundError, "Did you mean 'smollm2-135m-instruct'"),
         ("local:/no/such.gguf", ModelNotFoundError, "There is no model file /no/such.gguf"),
         ("local:no/such", ModelNotFoundError, "There is no model file no/such"),
+        (f"local:{'x' * 300}.gguf", ModelNotFoundError, "File name too long"),
+        (f"local:{'x' * 300}/x.gguf", ModelNotFoundError, "File name too long"),
+        (f"local:{'x' * 300}", ModelNotFoundError, "There is no model 'xxx"),
+        ("local:~no-such-user/x.gguf", ModelNotFoundError, "home is ~no-such-user"),
         (f"{SPEC}?slot=2", ConfigError, "Did you mean 'slots'"),
         (f"{SPEC}?slots=0", ConfigError, "whole number"),
         (f"{SPEC}?slots=two", ConfigError, "whole number"),
@@ -270,6 +275,17 @@ asyncio.run(main())
 def test_what_does_not_exist_is_said_when_the_model_is_opened(spec, kind, words):
     with pytest.raises(kind, match=words):
         open_model(spec)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+def test_a_folder_without_permission_is_said(tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    try:
+        with pytest.raises(ModelNotFoundError, match="Permission denied"):
+            open_model(f"local:{closed}/x.gguf")
+    finally:
+        closed.chmod(0o700)
 
 
 def test_files_that_are_no_model_are_refused(tmp_path):

@@ -4,6 +4,7 @@ To add one: a class of the shape of `protocols.Source` under an entry point in t
 `wavecoder.sources`. The first field of its `Config` is what a recipe writes behind its name.
 """
 
+import os
 import platform
 import sys
 import sysconfig
@@ -74,8 +75,10 @@ class Directory:
                 f"language known here. Name a folder, or a file of source code."
             )
         folder = path if path.is_dir() else path.parent
+        # A record holds text fit for UTF-8; a folder's name may be any bytes.
+        name = os.fsencode(folder.name or "/").decode("utf-8", "backslashreplace")
         self._files = Files(
-            f"directory:{folder.name or '/'}",
+            f"directory:{name}",
             (path,),
             languages=config.languages,
             largest_file=config.largest_file,

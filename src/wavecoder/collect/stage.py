@@ -152,7 +152,8 @@ class Collect:
         """Return the options of the filters that are switched on, in the order they run."""
         known = plugin_names("filters")
         tables = {}
-        for name in dict.fromkeys((*DEFAULT_FILTERS, *self.config.filters)):
+        # Sorted, so that the order in the recipe, which no fingerprint sees, decides nothing.
+        for name in dict.fromkeys((*DEFAULT_FILTERS, *sorted(self.config.filters))):
             if name not in known and ":" not in name:
                 raise ConfigError(
                     f"collect.filters.{name} is not a known filter.{nearest(name, known)} "

@@ -5,11 +5,12 @@ HumanEvalPack's bugs (OctoPack, arXiv 2308.07124, table 5) that a single token c
 tried in random order until one gives code that still parses in its language.
 """
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from wavecoder.languages import leaves, parses
+from wavecoder.languages import Leaf, leaves, parses
 
 __all__ = ["Bug", "changed_lines", "put_bug"]
 
@@ -19,7 +20,7 @@ _OPPOSITES = {
         ("+", "-"), ("+=", "-="), ("*", "/"), ("in", "not in"), ("is", "is not"), ("++", "--"),
     ),
     "value": (
-        ("True", "False"), ("true", "false"), ("0", "1"), ("-1", "1"), ("1", "2"),
+        ("True", "False"), ("true", "false"), ("0", "1"), ("1", "2"),
         ("''", "' '"), ('""', '" "'),
     ),
     "function": (
@@ -32,12 +33,14 @@ _OPPOSITES = {
 }  # fmt: skip
 # `missing`: a negation taken away.
 _NEGATIONS = frozenset({"not", "!"})
-_SWAPS = {
-    (old, kind): new
-    for kind, pairs in _OPPOSITES.items()
-    for left, right in pairs
-    for old, new in ((left, right), (right, left))
-}
+# Every (kind, opposite) of a token.
+_SWAPS: dict[str, list[tuple[str, str]]] = defaultdict(list)
+for _kind, _pairs in _OPPOSITES.items():
+    for _left, _right in _pairs:
+        _SWAPS[_left].append((_kind, _right))
+        _SWAPS[_right].append((_kind, _left))
+_MEMBER = frozenset({".", "->", "::", "?.", "?->", "&."})
+_DEFINERS = frozenset({"def", "func", "function", "fn"})
 
 
 @dataclass(frozen=True)
@@ -78,15 +81,52 @@ def put_bug(code: str, language: str, rng: Random) -> Bug | None:
 
 def _edits(code: str, language: str) -> Iterator[tuple[str, int, int, str]]:
     """Yield (kind, first byte, byte after the last, new text) of every edit that is possible."""
-    before = ""
-    for leaf in leaves(code, language):
-        text = leaf.text
-        if leaf.is_comment or text == before == "":
-            continue
-        if text in _NEGATIONS:
+    found = _joined([leaf for leaf in leaves(code, language) if not leaf.is_comment])
+    renamable = _uses(found)
+    for at, leaf in enumerate(found):
+        # Rust's `println!` and TypeScript's `b!.c` are no negations.
+        if leaf.text in _NEGATIONS and leaf.in_expression:
             yield "missing", leaf.start, leaf.end, ""
-        for kind in _OPPOSITES:
-            new = _SWAPS.get((text, kind))
-            if new is not None and not (kind == "operator" and not leaf.in_expression):
+        for kind, new in _SWAPS.get(leaf.text, ()):
+            fits = {"operator": leaf.in_expression, "function": at in renamable}.get(kind, True)
+            if fits:
                 yield kind, leaf.start, leaf.end, new
-        before = text
+
+
+def _joined(found: Sequence[Leaf]) -> list[Leaf]:
+    """Return the leaves with Python's two-word operators as one leaf each."""
+    joined: list[Leaf] = []
+    for leaf in found:
+        pair = f"{joined[-1].text} {leaf.text}" if joined else ""
+        if pair in ("not in", "is not") and not leaf.in_expression:
+            joined[-1] = joined[-1]._replace(text=pair, end=leaf.end, in_expression=True)
+        else:
+            joined.append(leaf)
+    return joined
+
+
+def _uses(found: Sequence[Leaf]) -> set[int]:
+    """Return the places of names that stand for somebody else's function: calls and members.
+
+    The function's own name, its parameters and its variables are left out.
+    """
+    texts = [leaf.text for leaf in found]
+    calls, members, own = set(), set(), set()
+    defined = False
+    for at, leaf in enumerate(found):
+        if not leaf.is_named:
+            continue
+        before = texts[max(at - 3, 0) : at]
+        is_call = texts[at + 1 : at + 2] == ["("]
+        # The first name before a bracket is the one defined: `int f(`, `func (b Box) f(`.
+        first = is_call and not defined and before[-1:] != ["@"] and "=>" not in texts[:at]
+        if first or (before[-1:] and before[-1] in _DEFINERS) or before[::2] == ["def", "."]:
+            defined = True
+            own.add(leaf.text)
+        elif before[-1:] and before[-1] in _MEMBER:
+            members.add(at)
+        elif is_call:
+            calls.add(at)
+        else:
+            own.add(leaf.text)
+    return members | {at for at in calls if texts[at] not in own}

@@ -4,9 +4,12 @@ Each takes a draft and returns None, or one sentence that says what is wrong. To
 function and put it into `CHECKS` under its slug.
 """
 
+import ast
 import re
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby, pairwise
 
 from wavecoder.generate.bugs import changed_lines
 from wavecoder.generate.generator import Assignment
@@ -14,6 +17,7 @@ from wavecoder.generate.sections import Sections, fences
 from wavecoder.languages import (
     language,
     language_named,
+    leaves,
     names_language,
     outside_names,
     syntax_errors,
@@ -47,7 +51,7 @@ class Draft:
     @property
     def information(self) -> str | None:
         """The information as it stands in the instance: the program's, or the model's."""
-        if self.assignment.task.information == "teacher":
+        if self.assignment.task.information == "generator":
             return self.sections.information
         return self.assignment.information
 
@@ -76,7 +80,8 @@ def _names_language(draft: Draft) -> str | None:
 _LEANS = re.compile(
     r"\b(?:(?:function|code|method|class|snippet) (?:above|below|shown)|"
     r"(?:above|shown|following) (?:function|code|method|class|snippet)|"
-    r"(?:given|provided|original|real) (?:code|snippet)|real function)\b",
+    r"(?:given|provided|original|real) (?:code|snippet)|real function)\b"
+    r"(?! (?:signature|header|prototype|name)s?\b)",
     re.IGNORECASE,
 )
 
@@ -89,7 +94,7 @@ def _stands_alone(draft: Draft) -> str | None:
 
 
 def _code_only(draft: Draft) -> str | None:
-    if draft.assignment.task.solution != "teacher" or draft.assignment.task.solution_is != "code":
+    if draft.assignment.task.solution != "generator" or draft.assignment.task.solution_is != "code":
         return None
     text = draft.sections.solution
     blocks = fences(text)
@@ -117,13 +122,33 @@ def _syntax(draft: Draft) -> str | None:
         return None
     name = draft.assignment.solution_language
     issues = syntax_errors(draft.solution, name)
-    if not issues:
-        return None
-    return f"the solution is no {language(name).title}: line {issues[0].line}, {issues[0].what}"
+    if issues:
+        return f"the solution is no {language(name).title}: line {issues[0].line}, {issues[0].what}"
+    # The grammar takes `print 'x'`, an argument twice and a bad indent; the compiler does not.
+    problem = _compile_error(draft.solution) if name == "python" else None
+    return f"the solution is no Python: {problem}" if problem else None
+
+
+def _compile_error(code: str) -> str | None:
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            compile(code, "solution", "exec", dont_inherit=True)
+        except SyntaxError as error:
+            return f"line {error.lineno}, {error.msg}"
+        except (ValueError, RecursionError, MemoryError) as error:
+            return f"it does not compile, {type(error).__name__}"
+    return None
 
 
 _LAYOUT = re.compile(
     r"^\s*(?:[-*+#]|\d+\.)\s|^\s*(?:Args|Arguments|Parameters|Returns|Raises|Notes?):", re.M
+)
+# What a chatty model says when it is done.
+_PLEASANTRY = re.compile(
+    r"(?:^|[.!?]\s+)(?:(?:please )?let me know\b|(?:please )?feel free to\b|"
+    r"(?:i )?hope (?:this|that|it)\b|would you like\b|"
+    r"if you (?:have any|need (?:any|more|further)|would like|want me)\b)",
+    re.IGNORECASE | re.MULTILINE,
 )
 
 
@@ -134,8 +159,16 @@ def _prose_only(draft: Draft) -> str | None:
         return "the solution holds a code block; prose is asked for"
     if _LAYOUT.search(draft.solution):
         return "the solution holds a list or a heading; plain sentences are asked for"
+    match = _PLEASANTRY.search(draft.solution)
+    if match:
+        said = draft.solution[match.start() :].lstrip(".!? \n")
+        return f"the solution speaks to its reader at the end: {_quoted(said)}"
     words = len(draft.solution.split())
     return None if 8 <= words <= 200 else f"the solution has {words} words; 8 to 200 are right"
+
+
+# `else:` or `return x` may well stand in a sentence.
+_TELLING = 12
 
 
 def _gives_away(draft: Draft) -> str | None:
@@ -143,14 +176,17 @@ def _gives_away(draft: Draft) -> str | None:
         return None
     right, wrong = changed_lines(draft.assignment.raw_code.code, draft.assignment.bug.code)
     for line in (right, wrong):
-        if "".join(line.split()) in "".join(draft.sections.instruction.split()):
+        told = "".join(line.split())
+        if len(told) >= _TELLING and told in "".join(draft.sections.instruction.split()):
             return f"the instruction quotes the line to find: {_quoted(line)}"
     return None
 
 
 def _undefined_name(draft: Draft) -> str | None:
-    if draft.assignment.task.solution != "teacher" or draft.assignment.task.solution_is != "code":
+    if draft.assignment.task.solution != "generator" or draft.assignment.task.solution_is != "code":
         return None
+    if re.search(r"^\s*from\s+\S+\s+import\s*\*", draft.solution, re.MULTILINE):
+        return None  # any name may come from there
     names = outside_names(draft.solution, draft.assignment.solution_language)
     if not names:
         return None
@@ -158,24 +194,54 @@ def _undefined_name(draft: Draft) -> str | None:
 
 
 _PLACEHOLDER = re.compile(
-    r"\b(?:your|rest of the|remaining) (?:code|implementation|logic)\b|\bTO"
-    r"DO\b|"
-    r"\bnot (?:yet )?implemented\b|NotImplementedError|unimplemented!|^\s*\.\.\.\s*$|"
-    r"\b(?:code|implementation|logic) (?:goes|comes) here\b",
-    re.IGNORECASE | re.MULTILINE,
+    r"\b(?i:(?:your|rest of the|remaining) (?:code|implementation|logic))\b|"
+    r"\b(?:TODO|FIXME)\b|"
+    r"\b(?i:not (?:yet )?implemented)\b|"
+    r"\b(?i:(?:code|implementation|logic) (?:goes|comes) here)\b|"
+    r"^[\s/#*]*\.\.\.[\s/*]*$"
 )
 
 
 def _placeholder(draft: Draft) -> str | None:
-    if draft.assignment.task.solution != "teacher":
+    if draft.assignment.task.solution != "generator" or draft.assignment.task.solution_is != "code":
         return None
-    match = _PLACEHOLDER.search(draft.solution)
-    return f"the solution leaves work undone: {_quoted(match[0].strip())}" if match else None
+    match = next(_left_undone(draft.solution, draft.assignment.solution_language), None)
+    return f"the solution leaves work undone: {_quoted(match)}" if match else None
+
+
+def _left_undone(code: str, name: str) -> Iterator[str]:
+    """Yield what stands where code should: said in a comment, or a body that does nothing."""
+    found = list(leaves(code, name))
+    for leaf in found:
+        match = _PLACEHOLDER.search(leaf.text) if leaf.is_comment else None
+        if match:
+            yield match[0].strip()
+    if name == "rust":
+        for leaf, after in pairwise(found):
+            if leaf.text in ("unimplemented", "todo") and after.text == "!":
+                yield f"{leaf.text}!"
+    if name == "python" and _compile_error(code) is None:
+        yield from _empty_functions(ast.parse(code))
+
+
+def _empty_functions(module: ast.Module) -> Iterator[str]:
+    # Inside a class, and under a decorator, a body may be empty for a reason.
+    for function in module.body:
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+        if not function.decorator_list and all(_does_nothing(line) for line in body):
+            yield f"{function.name} has an empty body"
+
+
+def _does_nothing(line: ast.stmt) -> bool:
+    dots = isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant)
+    return dots or isinstance(line, ast.Pass)
 
 
 def _differs(draft: Draft) -> str | None:
     assignment = draft.assignment
-    if assignment.task.information == "teacher" or assignment.task.solution_is != "code":
+    if assignment.task.information == "generator" or assignment.task.solution_is != "code":
         return None
     if draft.information is None or assignment.target_language:
         return None
@@ -185,19 +251,35 @@ def _differs(draft: Draft) -> str | None:
     return None
 
 
+# Turns of phrase are shared by chance ("takes a list of strings and returns a new list"): it takes
+# half of a draft in runs of `_RUN` words, or `_LONG_RUN` words on end, to call it copied.
+_RUN = 8
+_LONG_RUN = 14
+
+
 def _copied(draft: Draft) -> str | None:
     task = draft.assignment.task
     # Where the program gives both sides, the instruction is all that is new; in a summary it is the
     # solution, and "Summarize f" may well recur.
-    told = task.information == "teacher" or task.solution == "raw_code"
-    words = _words(draft.sections.instruction if told else draft.solution)
-    own = {name.lower() for name in re.findall(r"\w+", draft.assignment.raw_code.name)}
+    told = task.information == "generator" or task.solution == "raw_code"
+    prose = told or task.solution_is == "prose"
+    if not prose:
+        own = tokens(draft.solution, draft.assignment.solution_language)
+    runs = _runs(_words(draft.sections.instruction if told else draft.solution), _RUN)
     for example in draft.shown:
-        theirs = set(_runs(_words(example.instruction if told else example.solution)))
-        for run in _runs(words):
-            # A run with the function's own name in it is a turn of phrase, not a copy.
-            if run in theirs and not own & set(run):
-                return f"it repeats the example {example.id}: {_quoted(' '.join(run))}"
+        if not prose:
+            # Loops and signatures recur in any code.
+            name = example.target_language or example.language
+            if name == draft.assignment.solution_language and own == tokens(example.solution, name):
+                return f"the solution is that of the example {example.id}"
+            continue
+        theirs = set(_runs(_words(example.instruction if told else example.solution), _RUN))
+        common = [run in theirs for run in runs]
+        # Runs of eight that follow each other make a longer one.
+        longest = max((len(list(same)) for shared, same in groupby(common) if shared), default=0)
+        if longest and (2 * sum(common) >= len(common) or longest >= _LONG_RUN - _RUN + 1):
+            first = " ".join(runs[common.index(True)])
+            return f"it repeats the example {example.id}: {_quoted(first)}"
     return None
 
 
@@ -231,9 +313,9 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text.lower())
 
 
-def _runs(words: list[str]) -> list[tuple[str, ...]]:
-    """Return every run of eight words: shorter ones ("find and fix the bug") recur by chance."""
-    return [tuple(words[at : at + 8]) for at in range(len(words) - 7)]
+def _runs(words: list[str], length: int) -> list[tuple[str, ...]]:
+    """Return every run of `length` words."""
+    return [tuple(words[at : at + length]) for at in range(len(words) - length + 1)]
 
 
 def _quoted(text: str) -> str:

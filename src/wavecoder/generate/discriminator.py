@@ -22,13 +22,24 @@ from wavecoder.records import (
 
 __all__ = ["discriminator_request", "parse_verdict"]
 
+_TICKS = "✅❌✔✓✗✘☑\ufe0f"
 _LINE = re.compile(
-    r"^[ \t]*(?:[-*#>]+[ \t]*)?[*_]{0,2}"
-    r"(?:rule[ \t]*(?P<number>\d+)|overall(?:[ \t]+(?:answer|verdict))?)\b(?P<rest>.*)$",
+    rf"^[\s\-*>#_{_TICKS}]*(?:\d+[.)])?[\s*_{_TICKS}]*"
+    r"(?:rule[ \t]*#?[ \t]*(?P<number>\d+)|"
+    r"overall(?:[ \t]+(?:answer|verdict|judge?ment|result|decision|assessment|evaluation))?)\b"
+    r"(?P<rest>.*)$",
     re.IGNORECASE,
 )
-# Only a word that stands first, behind marks, is an answer; "no" inside a reason is none.
-_ANSWER = re.compile(r"^[\s:*_<>\-–=`\"'.(]*(?:answer[\s:]*)?(?P<word>yes|no)\b[*_`\"'>)]*", re.I)
+# Only a word that stands first, behind marks, is an answer; "no" inside a reason is none, and
+# "yes or no" is our own template.
+_ANSWER = re.compile(
+    r"^[\s*_]*(?:\((?!\s*(?:yes|no)\b)[^)]*\))?"
+    rf"[\s:*_<>\-–—=`\"'.({_TICKS}]*(?:answer[\s:]*)?(?P<word>yes|no)\b[*_`\"'>)]*"
+    r"(?!\W{0,4}(?:(?<=[/|])|\b(?:or|and)\b)\W{0,4}(?:yes|no)\b)",
+    re.IGNORECASE,
+)
+_LABELS = re.compile(r"[\s*_]*(?:\([^)]*\)[\s*_]*)?(?:[:=\-–—]|$)")
+_BARE_ANSWER = re.compile(r"[\s,*_]*(?P<word>yes|no)[*_]*(?:\s*$|[.,;:!])", re.IGNORECASE)
 
 
 def discriminator_request(
@@ -67,12 +78,14 @@ def parse_verdict(reply: str, rules: Sequence[Rule]) -> Verdict | str:
     current: str | None = None
     for line in reply.splitlines():
         match = _LINE.match(line)
-        if match is None:
+        if match is None or _is_prose(match):
             if current is not None and line.strip():  # a reason that runs over several lines
                 passed, reason = answers[current]
                 answers[current] = passed, f"{reason} {line.strip()}".strip()
             continue
-        current = match["number"] or "overall"
+        current = str(int(match["number"])) if match["number"] else "overall"
+        if match["number"] and not 1 <= int(current) <= len(rules):
+            return f"there is no rule {current} among the {len(rules)}"
         answer = _answer(match["rest"])
         if answer is None:
             return f"{_called(current)} has no yes or no in front"
@@ -95,12 +108,19 @@ def _called(key: str) -> str:
     return "the overall line" if key == "overall" else f"rule {key}"
 
 
+def _is_prose(line: re.Match[str]) -> bool:
+    """Say whether a line that begins with "overall" is a sentence and no answer."""
+    if line["number"] or _LABELS.match(line["rest"]):
+        return False
+    return _BARE_ANSWER.match(line["rest"]) is None and not line["rest"].lstrip().startswith("(")
+
+
 def _answer(rest: str) -> tuple[bool, str] | None:
     """Return (yes?, reason) from what follows the rule's number, or None."""
-    match = _ANSWER.match(rest)
+    match = _ANSWER.match(rest.lstrip(" \t,"))
     if match is None:
         return None
-    reason = rest[match.end() :].lstrip(" \t,;:.-–>*_").rstrip(" \t>*_")
+    reason = match.string[match.end() :].lstrip(" \t,;:.-–—>*_").rstrip(" \t>*_")
     return match["word"].lower() == "yes", re.sub(r"^because\s+", "", reason, flags=re.IGNORECASE)
 
 

@@ -9,6 +9,7 @@
 
 import json
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -65,7 +66,8 @@ def export(folder: Path, format: str, path: Path) -> int:
     Args:
         folder: A run, or the artifact of its stage `generate`.
         format: A name in `FORMATS`.
-        path: The file to write; one that is there is replaced.
+        path: The file to write; one that is there is replaced, one that a symbolic link leads
+            to is replaced where it is.
 
     Raises:
         ConfigError: The format is unknown, or a path does not fit.
@@ -76,24 +78,51 @@ def export(folder: Path, format: str, path: Path) -> int:
         raise ConfigError(
             f"There is no format {format!r}.{nearest(format, known)} Formats: {', '.join(known)}."
         )
-    with writing(path):
-        is_folder, has_parent = path.is_dir(), path.parent.is_dir()
-    if is_folder:
-        raise ConfigError(f"{path} is a folder. Name a file to write.")
-    if not has_parent:
-        raise ConfigError(f"The folder {path.parent} does not exist. Make it, or name another.")
+    target = _target(path)
     instances = _generated(folder).records(Instance)
-    _write(path, FORMATS[format](instances))
+    _write(target, FORMATS[format](instances))
     return len(instances)
+
+
+def _target(path: Path) -> Path:
+    """Return the regular file, there or not yet, that is to be written for `path`.
+
+    Raises:
+        ConfigError: There is something else, or no folder for it.
+    """
+    try:
+        try:
+            # Before links are resolved: what /dev/stdout leads to may have no path of its own.
+            mode = path.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            mode = stat.S_IFREG
+        target = path.resolve() if path.is_symlink() else path
+        has_parent = target.parent.is_dir()
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads to itself
+        reason = error.strerror if isinstance(error, OSError) else "it is a link to itself"
+        raise ConfigError(f"Cannot write {path}: {reason}. Name another file to write.") from error
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        raise ConfigError(f"{path} is {what}. Name a file to write.")
+    if not has_parent:
+        raise ConfigError(f"The folder {target.parent} does not exist. Make it, or name another.")
+    return target
 
 
 def _generated(folder: Path) -> Artifact:
     """Return the artifact of `generate` that `folder` is or holds."""
-    # A run's folders are numbered by their place in the pipeline: 3-generate.
-    inner = sorted(folder.glob("*-generate"))
+    try:
+        # A run's folders are numbered by their place in the pipeline: 3-generate.
+        inner = sorted(folder.glob("*-generate"))
+        is_artifact = any((folder / name).exists() for name in ("manifest.json", "started.json"))
+    except OSError as error:
+        raise ConfigError(
+            f"Cannot read {folder}: {error.strerror}. Give the folder of a run that went through "
+            f"generate."
+        ) from error
     if inner:
         return Artifact.open(inner[0])
-    if (folder / "manifest.json").exists() or (folder / "started.json").exists():
+    if is_artifact:
         artifact = Artifact.open(folder)
         if artifact.manifest.stage == "generate":
             return artifact

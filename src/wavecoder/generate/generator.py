@@ -90,7 +90,7 @@ def prompt_variables(
     """Return what the templates of a task may use, of raw code or of an example."""
     into = language(target or source)
     before, after = changed_lines(code, information) if information else ("", "")
-    return {
+    variables = {
         "language": language(source).title,
         "tag": source,
         "target_language": into.title,
@@ -100,8 +100,8 @@ def prompt_variables(
         "name": name,
         "docstring": docstring,
         "bug": {"before": before, "after": after},
-        "rules": task.rules,
     }
+    return {**variables, "rules": [rule.render(variables) for rule in task.rules]}
 
 
 def example_variables(task: Task, example: Example) -> Mapping[str, Any]:
@@ -126,7 +126,7 @@ def example_reply(task: Task, example: Example) -> str:
         solution = f"\n```{example.target_language or example.language}\n{example.solution}\n```"
     else:
         solution = example.solution
-    information = "given" if task.information != "teacher" else example.information or "none"
+    information = "given" if task.information != "generator" else example.information or "none"
     return (
         f"task_name: {task.title}\n"
         f"instruction: {example.instruction}\n"

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from wavecoder.errors import ConfigError, RefusedRequestError, StoppedError
+from wavecoder.errors import ConfigError, RefusedRequestError, StoppedError, WaveCoderError
 from wavecoder.generate.assign import assign
 from wavecoder.generate.checks import Draft, first_failure
 from wavecoder.generate.discriminator import discriminator_request, parse_verdict
@@ -20,7 +20,6 @@ from wavecoder.generate.sections import parse_sections
 from wavecoder.generate.task import built_in_tasks, load_task
 from wavecoder.languages import language
 from wavecoder.llm import Ledger, Remembering, Slots, open_model
-from wavecoder.protocols import ChatModel
 from wavecoder.records import (
     ChatReply,
     ChatRequest,
@@ -78,7 +77,8 @@ class Generate:
         round_size: Annotated[int, Field(gt=0)] = 8
         """Functions that see the same examples."""
         attempts: Annotated[int, Field(gt=0)] = 1
-        """How often a function is tried, with a new random seed, until an instance is accepted."""
+        """How often a function is tried, with a new random seed, until an instance is accepted. The
+        last attempt is the outcome; the replies of the others are in the run's replies alone."""
         generator_sampling: Sampling = Sampling(temperature=0.7, top_p=0.95, max_tokens=512)
         discriminator_sampling: Sampling = Sampling(temperature=0.0, max_tokens=256)
 
@@ -92,7 +92,8 @@ class Generate:
         self.config = config
         if not config.tasks:
             raise ConfigError("generate.tasks is empty. Name a task, or leave the key out.")
-        loaded = [(load_task(name), weight) for name, weight in config.tasks.items()]
+        # Sorted, so that the order in the recipe, which no fingerprint sees, decides nothing.
+        loaded = [(load_task(name), config.tasks[name]) for name in sorted(config.tasks)]
         self.tasks = {task.name: task for task, _ in loaded}
         self.weights = {task.name: weight or task.weight for task, weight in loaded}
         self.targets = tuple(language(name).name for name in config.target_languages)
@@ -115,7 +116,16 @@ class Generate:
         }
 
     def inputs(self, ctx: Context) -> Iterable[RawCode]:
-        """Return the coreset, in pick order."""
+        """Return the coreset, in pick order.
+
+        Raises:
+            ConfigError: The recipe has no stage before this one.
+        """
+        if not ctx.upstream:
+            raise ConfigError(
+                "generate needs functions and no stage before it gives any; "
+                "add collect and select to the recipe."
+            )
         return list(ctx.upstream.values())[-1].records(RawCode)
 
     def run(self, inputs: Iterable[RawCode], ctx: Context) -> Iterator[Outcome]:
@@ -158,7 +168,7 @@ class _Work:
         same = stage.discriminator is stage.generator
         self.generator = Remembering(stage.generator, ledger)
         self.discriminator = self.generator if same else Remembering(stage.discriminator, ledger)
-        own = (example for task in stage.tasks.values() for example in task.seed_examples)
+        own = (example for task in stage.tasks.values() for example in task.own_examples)
         self.database = ExampleDatabase(() if stage.config.examples == "none" else own)
         # The outcomes the database has not taken yet, in record order.
         self.waiting = deque(as_example(one) for one in ctx.finished(Instance))
@@ -168,6 +178,7 @@ class _Work:
             for model in (stage.generator, stage.discriminator)
         }
         self.flying: set[asyncio.Task[Outcome]] = set()
+        self.closing = False
 
     async def outcomes(self, inputs: Iterable[RawCode]) -> AsyncIterator[Outcome]:
         """Yield the outcomes in input order, a round at a time."""
@@ -192,7 +203,8 @@ class _Work:
                 yield outcome
 
     async def close(self, outcomes: AsyncIterator[Outcome]) -> None:
-        """Let what is in flight finish, so that its replies are kept; release the models."""
+        """Let the requests in flight finish, so that their replies are kept; begin no others."""
+        self.closing = True
         await asyncio.gather(*self.flying, return_exceptions=True)
         await outcomes.aclose()  # type: ignore[attr-defined]
         await self.generator.close()
@@ -215,7 +227,7 @@ class _Work:
             return Rejected(id=raw.id, reason="no_task", detail=detail)
         for attempt in range(stage.config.attempts):
             outcome = await self._attempt(job, assignment, attempt)
-            if isinstance(outcome, Instance):
+            if isinstance(outcome, Instance) or outcome.reason == "model_refused":
                 break
         return outcome
 
@@ -263,9 +275,9 @@ class _Work:
         failure = first_failure(draft)
         if failure is not None:
             return refused(reason=failure[0], detail=failure[1], instance=instance)
-        return await self._judge(job, instance, judged)
+        return await self._discriminate(job, instance, judged)
 
-    async def _judge(self, job: _Job, draft: Instance, examples: list[Example]) -> Outcome:
+    async def _discriminate(self, job: _Job, draft: Instance, examples: list[Example]) -> Outcome:
         """Return the instance with its verdict, or the rule that refused it."""
         task, config = self.stage.tasks[draft.task], self.stage.config
         request = discriminator_request(task, draft, examples, config.discriminator_sampling)
@@ -288,15 +300,20 @@ class _Work:
         detail = failed.reason or "the discriminator gives no reason"
         return refused(reason=f"rule_{failed.rule}", detail=detail, instance=instance)
 
-    async def _ask(self, job: _Job, model: ChatModel, request: ChatRequest) -> ChatReply | str:
+    async def _ask(self, job: _Job, model: Remembering, request: ChatRequest) -> ChatReply | str:
         """Return the reply, or the model's own words where it refuses this request for good."""
         async with self.slots[model.identity].hold(job.place):
-            if self.ctx.stop.is_set():
+            if self.closing or self.ctx.stop.is_set():
                 raise StoppedError("Stopped in generate; every finished reply is saved.")
+            asked = model.asked
             try:
                 reply = await model.complete(request)
             except RefusedRequestError as error:
                 return str(error)
-        self.ctx.progress.tokens(reply.completion_tokens)
+            except WaveCoderError:
+                self.closing = True  # before the slot goes to the next who waits
+                raise
+        if model.asked > asked:
+            self.ctx.progress.tokens(reply.completion_tokens)
         job.replies.append(reply)
         return reply

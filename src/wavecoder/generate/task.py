@@ -4,6 +4,7 @@ The four tasks of the paper (section 2.1) are `tasks/*.yaml`; a task of your own
 file, named by its path in the recipe.
 """
 
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from importlib.resources import files
@@ -26,6 +27,32 @@ _JINJA = SandboxedEnvironment(
     undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
 )
 
+# What the templates may use, as `generator.py` fills it in.
+_DUMMY: Mapping[str, Any] = {
+    "language": "x",
+    "tag": "x",
+    "target_language": "x",
+    "target_tag": "x",
+    "code": "x",
+    "information": "x",
+    "name": "x",
+    "docstring": "x",
+    "bug": {"before": "x", "after": "x"},
+    "rules": (),
+}
+_DUMMY_BAD: Mapping[str, str] = dict.fromkeys(
+    (
+        "language",
+        "target_language",
+        "code",
+        "instruction",
+        "information",
+        "solution",
+        "analysis",
+    ),
+    "x",
+)
+
 
 class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -36,7 +63,11 @@ class Rule(_Data):
 
     slug: str
     text: str
-    """A statement that is true of a good instance."""
+    """A statement that is true of a good instance; it may name `{{ language }}`."""
+
+    def render(self, variables: Mapping[str, Any]) -> "Rule":
+        """Return the rule with the variables in its text filled in."""
+        return self.model_copy(update={"text": _JINJA.from_string(self.text).render(variables)})
 
 
 class Prompt(_Data):
@@ -74,7 +105,7 @@ class _Shown(_Data):
     information: str | None = None
     solution: str
     rules: dict[str, str]
-    """The discriminator's reason by rule slug; a reason that begins with `no` fails the rule."""
+    """The discriminator's reason by rule slug; it begins with `yes`, or with `no`: failed."""
     analysis: str
 
 
@@ -85,10 +116,10 @@ class Task(_Data):
     """One word; the value of `Instance.task`."""
     title: str
     """As the prompts call it: `code repair`."""
-    information: Literal["teacher", "raw_code", "edited_code"]
+    information: Literal["generator", "raw_code", "edited_code"]
     """Who fills the information: the generator, or the program with the raw code, as it is or with
     a bug put in."""
-    solution: Literal["teacher", "raw_code"]
+    solution: Literal["generator", "raw_code"]
     """Who fills the solution: the generator, or the program with the raw code."""
     solution_is: Literal["code", "prose"]
     changes_language: bool = False
@@ -103,7 +134,7 @@ class Task(_Data):
     examples: tuple[_Shown, ...]
 
     @cached_property
-    def seed_examples(self) -> tuple[Example, ...]:
+    def own_examples(self) -> tuple[Example, ...]:
         """The file's own examples as records."""
         return tuple(
             Example(
@@ -121,8 +152,8 @@ class Task(_Data):
                 rules=tuple(
                     RuleVerdict(
                         rule=rule.slug,
-                        passed=not shown.rules[rule.slug].lower().startswith("no"),
-                        reason=shown.rules[rule.slug].split(",", 1)[-1].strip(),
+                        passed=_judged(shown.rules[rule.slug])[0] == "yes",
+                        reason=_judged(shown.rules[rule.slug])[1],
                     )
                     for rule in self.rules
                 ),
@@ -155,6 +186,10 @@ def load_task(name: str) -> Task:
                 f"There is no task {name!r}.{nearest(name, known)} Known: {', '.join(known)}; "
                 f"or give the path of a task's YAML file."
             ) from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(
+                f"The task file {name} is not UTF-8 ({error}). Save it so."
+            ) from error
     try:
         table = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -167,4 +202,39 @@ def load_task(name: str) -> Task:
                 f"task {name}, example {number}: it judges the rules {sorted(shown.rules)}, the "
                 f"task has {sorted(rule.slug for rule in task.rules)}. Give a reason for each."
             )
+        for slug, reason in shown.rules.items():
+            if not _judged(reason)[0]:
+                raise ConfigError(
+                    f"task {name}, example {number}, rule {slug}: the reason {reason!r} begins "
+                    f"with neither yes nor no. Begin it with one of the two words."
+                )
+    _refuse_unknown_variables(task, name)
     return task
+
+
+def _judged(reason: str) -> tuple[str, str]:
+    """Return the word a reason begins with, `yes`, `no` or nothing, and what follows it."""
+    match = re.match(r"\s*(yes|no)\b[\s,;:.]*", reason, re.IGNORECASE)
+    return (match[1].lower(), reason[match.end() :].strip()) if match else ("", reason.strip())
+
+
+def _refuse_unknown_variables(task: Task, name: str) -> None:
+    """Fill in each template of a task once, with and without what raw code may lack."""
+    judged = {"instruction": "x", "solution": "x"}
+    parts: tuple[tuple[str, Literal["system", "turn"], dict[str, Any]], ...] = (
+        ("generator", "system", {"bad_examples": [_DUMMY_BAD]}),
+        ("generator", "turn", {}),
+        ("discriminator", "system", judged),
+        ("discriminator", "turn", judged),
+    )
+    information = None if task.information == "generator" else "x"
+    for role, part, more in parts:
+        full = {**_DUMMY, **more, "rules": [rule.render(_DUMMY) for rule in task.rules]}
+        for variables in (full, {**full, "docstring": None, "information": information}):
+            try:
+                getattr(task, role).render(part, variables)
+            except (TemplateError, TypeError, ValueError) as error:
+                raise ConfigError(
+                    f"task {name}.{role}.{part}: the template cannot be filled in ({error}). "
+                    f"It may use {', '.join(sorted(full))}."
+                ) from error

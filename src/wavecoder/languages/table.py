@@ -306,11 +306,14 @@ def grammars(name: str) -> tuple[tree_sitter.Language, ...]:
     return tuple(loaded)
 
 
+_NAMES = "|".join(re.escape(word) for row in _ROWS for word in (row.title, *row.also))
 # What looks like a language's name and is none. Longer names win, so that these hide the shorter.
 _DECOYS = (
     r"Objective[- ]C(?:\+\+)?",
     r"C-(?:style|like)",
-    r"(?i:go) (?:to|through|over|back|ahead|from|into|up|down|on)\b",
+    # At a sentence's beginning; "from Go to Python" and "Go to Python" name two languages.
+    r"(?<![a-z,;:`'\")] )Go (?:to|through|over|back|ahead|from|into|up|down|on)\b"
+    rf"(?! (?i:{_NAMES})(?!\w))",
 )
 
 

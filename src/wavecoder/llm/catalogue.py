@@ -32,6 +32,7 @@ __all__ = [
     "entries",
     "file_sha256",
     "find",
+    "is_file",
     "locate",
     "locate_entry",
 ]
@@ -106,7 +107,7 @@ def check_origin(name: str) -> None:
         ModelNotFoundError: The name is unknown, or its bytes are nowhere within reach.
     """
     entry = find(name)
-    if not (_cached(entry).is_file() or _installed(entry) or _on_hub(entry)):
+    if not (is_file(_cached(entry)) or _installed(entry) or _on_hub(entry)):
         raise _nowhere(entry)
 
 
@@ -127,7 +128,7 @@ def locate_entry(entry: Entry) -> Path:
     """
     cached = _cached(entry)
     parts = _installed(entry)
-    if cached.is_file():
+    if is_file(cached):
         _check(entry, cached)
         return cached
     if len(parts) == 1:
@@ -155,15 +156,31 @@ def file_sha256(path: Path) -> str:
     return hashed.hexdigest()
 
 
+def is_file(path: Path) -> bool:
+    """Return True if `path` is a file.
+
+    Raises:
+        ModelNotFoundError: It cannot be looked at: no access to its folder, or too long a name.
+    """
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
 def _chunks(path: Path) -> Iterator[bytes]:
     try:
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 yield chunk
     except OSError as error:
-        raise ModelNotFoundError(
-            f"Cannot read the model file {path}: {error.strerror}. Check the path and its access."
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> ModelNotFoundError:
+    return ModelNotFoundError(
+        f"Cannot read the model file {path}: {error.strerror}. Check the path and its access."
+    )
 
 
 def _cached(entry: Entry) -> Path:

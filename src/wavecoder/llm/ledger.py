@@ -93,9 +93,10 @@ class Ledger:
         self._db.execute("PRAGMA synchronous = NORMAL")
 
     @staticmethod
-    def key(model_identity: str, request: ChatRequest, attempt: int = 0) -> str:
+    def key(model_identity: str, request: ChatRequest) -> str:
         """Return 32 hexadecimal digits that stand for a request to a model."""
-        parts = json.dumps([model_identity, _plain(request), attempt], sort_keys=True)
+        # The 0 says nothing; without it, the keys of the ledgers there are would be others.
+        parts = json.dumps([model_identity, _plain(request), 0], sort_keys=True)
         return blake2b(parts.encode(), digest_size=16).hexdigest()
 
     def get(self, key: str) -> ChatReply | None:

@@ -62,7 +62,7 @@ class LocalModel:
         self._slots = _slots(spec, options)
         self._path: Path | None = None
         if name.endswith(".gguf") or "/" in name:
-            self._path = Path(name).expanduser()
+            self._path = _expanded(name)
             identity = _file_identity(self._path)
         else:
             catalogue.check_origin(name)
@@ -158,9 +158,20 @@ def _slots(spec: str, options: str) -> int:
     return int(slots)
 
 
+def _expanded(name: str) -> Path:
+    """Return the path of a model file, `~` replaced by a home."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:
+        raise ModelNotFoundError(
+            f"There is no model file {name}: nobody's home is {Path(name).parts[0]}. "
+            f"Check the path."
+        ) from error
+
+
 def _file_identity(path: Path) -> str:
     """Return what stands for a model file: the catalogue's name for its bytes, or their hash."""
-    if not path.is_file():
+    if not catalogue.is_file(path):
         beside = [str(other) for other in path.parent.glob("*.gguf")]
         raise ModelNotFoundError(
             f"There is no model file {path}.{nearest(str(path), beside)} Check the path, or name "

@@ -4,13 +4,14 @@
 |--------------------------|----------|-----------------------------------------------------------|
 | `inputs`, `kept`         | each     | records in, records kept                                  |
 | `rejected/REASON`        | each     | records rejected for that reason                          |
-| `seconds`                | each     | wall seconds                                              |
 | `tokens/prompt`, `tokens/completion` | each | tokens models read and wrote                      |
 | `cover_radius`           | select   | cover radius once all are picked                          |
 | `instances/TASK/LANGUAGE` | generate | accepted instances, by language of the raw code          |
 | `acceptance`             | generate | kept / inputs                                             |
 | `acceptance/TASK`        | generate | accepted / functions that the task was tried on           |
 | `rules/TASK/RULE`        | generate | verdicts in which the rule passed / verdicts on the rule  |
+
+How long a stage took is no figure: equal runs have equal figures. The manifests say it.
 """
 
 from collections import Counter
@@ -97,7 +98,6 @@ def figures(upstream: Mapping[str, Artifact]) -> list[Figure]:
         add(stage, "kept", manifest.kept)
         for reason, count in manifest.rejected.items():
             add(stage, f"rejected/{reason}", count)
-        add(stage, "seconds", manifest.seconds)
         add(stage, "tokens/prompt", manifest.tokens.prompt)
         add(stage, "tokens/completion", manifest.tokens.completion)
     if "select" in upstream and (radii := cover_radii(upstream["select"])):
