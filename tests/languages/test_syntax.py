@@ -5,7 +5,6 @@ from wavecoder.languages import (
     leaves,
     parse,
     parses,
-    strip_comments,
     syntax_errors,
     tokens,
 )
@@ -100,7 +99,6 @@ def test_code_may_nest_as_deep_as_it_likes():
     deep = "x = " + "(" * 50_000 + "1" + ")" * 50_000
     assert parses(deep, "python")
     assert len(tokens(deep, "python")) == 100_003
-    assert strip_comments(deep, "python") == deep
 
 
 def test_tokens_leave_comments_out_and_keep_strings_whole():
@@ -127,21 +125,6 @@ def test_leaves_tell_where_they_stand():
     method = "explicit A(int x) : x_(x) { x_ += 1; }"
     for leaf in leaves(method, "cpp"):
         assert method[leaf.start : leaf.end] == leaf.text
-
-
-@pytest.mark.parametrize(
-    ("name", "code", "bare"),
-    [
-        ("python", "# a\nx = 1  # b\n\n    # c\ny = '# d'\n", "x = 1\n\ny = '# d'\n"),
-        ("c", "/* a\n b */\nint/* c */x; // d\n", "int x;\n"),
-        ("rust", "/// a\nfn f() {} // b", "fn f() {}"),
-        ("ruby", "# a\nx = 1 # b\n", "x = 1\n"),
-        ("go", "// a\nx := 1 // b\ny := 2", "x := 1\ny := 2"),
-        ("javascript", "f(a /* x */, b);\n// end", "f(a, b);\n"),
-    ],
-)
-def test_comments_go_with_the_lines_they_had_for_themselves(name, code, bare):
-    assert strip_comments(code, name) == bare
 
 
 def test_a_tree_is_that_of_the_text_as_it_stands():

@@ -12,7 +12,6 @@ from wavecoder.languages.syntax import (
     leaves,
     parse,
     parses,
-    strip_comments,
     syntax_errors,
     tokens,
 )
@@ -44,7 +43,6 @@ __all__ = [
     "parse",
     "parses",
     "statements",
-    "strip_comments",
     "syntax_errors",
     "tokens",
 ]

@@ -23,7 +23,6 @@ __all__ = [
     "parse",
     "parses",
     "read",
-    "strip_comments",
     "syntax_errors",
     "tokens",
 ]
@@ -109,27 +108,6 @@ def leaves(text: str, language: str) -> Iterator[Leaf]:
     """Yield the text's tokens and comments in order."""
     found = _leaves(read(text, language), LANGUAGES[language])
     return (leaf for leaf in found if leaf.text)
-
-
-def strip_comments(text: str, language: str) -> str:
-    """Return the text without comments, and without the lines that held nothing else."""
-    data = text.encode("utf-8", "replace")
-    kept, place = [], 0
-    for leaf in leaves(text, language):
-        if not leaf.is_comment:
-            continue
-        # Some grammars count the line's end as part of a line comment.
-        end = leaf.start + len(data[leaf.start : leaf.end].rstrip(b"\r\n"))
-        before = data[place : leaf.start].rstrip(b" \t")
-        alone = (not before and not place) or before.endswith(b"\n")
-        if alone and data[end : end + 1] in (b"\n", b""):
-            end += 1
-        kept.append(before)
-        # What stood apart stays apart.
-        if not alone and not re.match(rb"[\s,;)\]}]|$", data[end : end + 1]):
-            kept.append(b" ")
-        place = end
-    return b"".join([*kept, data[place:]]).decode()
 
 
 def read(text: str, language: str, *, wrapped: bool = True) -> Reading:
