@@ -1,4 +1,3 @@
-import time
 from textwrap import dedent
 
 import pytest
@@ -552,15 +551,3 @@ def test_deep_nesting_is_walked_without_recursion():
     nested = "class A { " * 2_000 + "int f() { return 1; }" + "}" * 2_000
     (span,) = functions(nested, "java")
     assert span.name.endswith(".A.f") and len(span.name) < 50
-
-
-def test_time_grows_with_the_size_of_the_file_not_its_square():
-    def seconds(count):
-        text = "// doc\nint f(int a) { return a + 1; }\n" * count
-        began = time.perf_counter()
-        assert len(list(functions(text, "c"))) == count
-        return time.perf_counter() - began
-
-    seconds(100)
-    # Sixteen times the text; its square would be 256 times the time.
-    assert seconds(16_000) < 100 * max(seconds(1_000), 0.005)
