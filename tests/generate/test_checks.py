@@ -74,6 +74,12 @@ def test_good_drafts_pass(task: str):
 
 
 BAD = [
+    (
+        "asks_for_nothing",
+        "repair",
+        "The Python function `smallest` should return the smallest of its items.",
+        None,
+    ),
     ("instruction_length", "generation", "Python max", None),
     ("language_not_named", "generation", "Write a function `largest(items)` for a list.", None),
     ("language_not_named", "translation", "Translate the Python function `smallest`.", None),

@@ -171,6 +171,18 @@ def _prose_only(draft: Draft) -> str | None:
 _TELLING = 12
 
 
+_ASKS_FOR_REPAIR = re.compile(
+    r"\b(?:bugs?|fix|repair|correct|wrong|errors?|mistakes?|faults?|fails?|problems?|defects?)\b",
+    re.IGNORECASE,
+)
+
+
+def _asks(draft: Draft) -> str | None:
+    if draft.assignment.bug is None or _ASKS_FOR_REPAIR.search(draft.sections.instruction):
+        return None
+    return "the instruction does not say that something is wrong with the code"
+
+
 def _gives_away(draft: Draft) -> str | None:
     if draft.assignment.bug is None:
         return None
@@ -293,6 +305,7 @@ CHECKS: dict[str, Callable[[Draft], str | None]] = {
     "prose_expected": _prose_only,
     "placeholder": _placeholder,
     "undefined_name": _undefined_name,
+    "asks_for_nothing": _asks,
     "gives_away": _gives_away,
     "no_difference": _differs,
     "copied": _copied,
