@@ -80,7 +80,7 @@ def answer(request: ChatRequest) -> str:
     }[task]
     information = "none" if task == "code generation" else "given"
     return (
-        f"task_name: {task}\ninstruction: Take the Python function `{name}` to JavaScript and back."
+        f"task_name: {task}\ninstruction: Fix the Python function `{name}`, in JavaScript too."
         f"\ninformation: {information}\nsolution: {solution}"
     )
 

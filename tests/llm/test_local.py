@@ -139,10 +139,12 @@ def test_the_event_loop_runs_on_while_the_model_works_and_what_is_cancelled_is_a
 
 
 def test_ctrl_c_in_the_middle_of_a_long_prompt_ends_the_process_without_a_crash():
+    # A shell that starts its jobs in the background lets them ignore SIGINT, and so their children.
     script = """
-import asyncio
+import asyncio, signal
 from wavecoder.llm import open_model
 from wavecoder.records import ChatRequest, Message
+signal.signal(signal.SIGINT, signal.default_int_handler)
 async def main():
     model = open_model("local:smollm2-135m-instruct")
     try:
