@@ -103,7 +103,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), model: str | None = N
     # `report:` with nothing behind it means the stage with its defaults.
     names = {stage.name for stage in STAGES}
     table = {key: {} if key in names and value is None else value for key, value in table.items()}
-    return validate(Recipe, table, str(path))
+    return validate(Recipe, table, "recipe")
 
 
 def _yaml(text: str, where: str) -> Any:

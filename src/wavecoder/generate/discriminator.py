@@ -7,8 +7,7 @@ is yes and the overall answer is yes; a reply that lacks any of them is no verdi
 import re
 from collections.abc import Sequence
 
-from wavecoder.generate.examples import purpose
-from wavecoder.generate.generator import example_variables, prompt_variables
+from wavecoder.generate.generator import example_variables, raw_variables
 from wavecoder.generate.task import Rule, Task
 from wavecoder.records import (
     ChatRequest,
@@ -50,14 +49,11 @@ def discriminator_request(
 ) -> ChatRequest:
     """Return the request: the rules, judged examples as turns, then the draft."""
     variables = {
-        **prompt_variables(
+        **raw_variables(
             task,
-            code=instance.raw_code.code,
-            source=instance.language,
+            instance.raw_code,
             target=instance.target_language,
             information=instance.information,
-            name=instance.raw_code.name.rsplit(".", 1)[-1],
-            docstring=purpose(instance.raw_code.docstring),
         ),
         "instruction": instance.instruction,
         "solution": instance.solution,

@@ -20,6 +20,7 @@ __all__ = [
     "example_variables",
     "generator_request",
     "prompt_variables",
+    "raw_variables",
 ]
 
 
@@ -58,14 +59,8 @@ def generator_request(
     """Return the request: the task, refused answers with the reason, good ones as turns."""
     raw, task = assignment.raw_code, assignment.task
     prompt = task.generator
-    variables = prompt_variables(
-        task,
-        code=raw.code,
-        source=raw.language,
-        target=assignment.target_language,
-        information=assignment.information,
-        name=raw.name.rsplit(".", 1)[-1],
-        docstring=purpose(raw.docstring),
+    variables = raw_variables(
+        task, raw, target=assignment.target_language, information=assignment.information
     )
     system = prompt.render("system", {**variables, "bad_examples": [_shown(one) for one in bad]})
     messages = [Message(role="system", content=system)]
@@ -102,6 +97,21 @@ def prompt_variables(
         "bug": {"before": before, "after": after},
     }
     return {**variables, "rules": [rule.render(variables) for rule in task.rules]}
+
+
+def raw_variables(
+    task: Task, raw: RawCode, *, target: str | None, information: str | None
+) -> dict[str, Any]:
+    """Return the template variables of raw code."""
+    return prompt_variables(
+        task,
+        code=raw.code,
+        source=raw.language,
+        target=target,
+        information=information,
+        name=raw.name.rsplit(".", 1)[-1],
+        docstring=purpose(raw.docstring),
+    )
 
 
 def example_variables(task: Task, example: Example) -> Mapping[str, Any]:

@@ -83,9 +83,11 @@ class Select:
             raise ConfigError("select picks from what collect kept; add collect to the recipe.")
         found = ctx.upstream["collect"].records(RawCode)
         if not len(found):
+            rejected = ctx.upstream["collect"].manifest.rejected
+            reasons = ", ".join(f"{count} {reason}" for reason, count in rejected.items())
             raise ConfigError(
-                "select.k is at least 1 and collect kept no function; "
-                "`wavecoder show` tells why, collect more."
+                f"collect kept no function to select from ({reasons}). "
+                f"Name another source, or loosen collect.filters."
             )
         if self.config.k > len(found):
             raise ConfigError(
