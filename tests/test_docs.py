@@ -61,7 +61,7 @@ def test_every_command_is_in_the_readme():
         check=True,
     ).stdout
     commands = re.findall(r"^│ (\w+) ", shown.split("Commands")[1], re.M)
-    assert commands == ["run", "check", "show", "export"]
+    assert commands == ["run", "check", "show", "near", "export"]
     readme = (ROOT / "README.md").read_text()
     for command in commands:
         assert f"`wavecoder {command} " in readme

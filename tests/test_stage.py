@@ -8,10 +8,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from pydantic import BaseModel
 
-from wavecoder.artifact import Artifact
+from wavecoder.artifact import Artifact, Rows, schema_of
 from wavecoder.errors import ArtifactError, ConfigError, StaleArtifactError, StoppedError
 from wavecoder.records import Figure, Rejected
 from wavecoder.stage import Context, OnExisting, run_stage
@@ -236,3 +237,78 @@ def test_leftovers_of_a_kill_behind_the_manifest_are_removed(make_context: Make)
     run_stage(Numbers(), make_context("numbers"))
     assert not (artifact.folder / "started.json").exists()
     assert not (artifact.folder / "journal.jsonl").exists()
+
+
+class Bulk(Numbers):
+    """The same, `size` inputs and outcomes at a time."""
+
+    name = "bulk"
+
+    def __init__(self, size: int, repeat: str | None = None, **config: object) -> None:
+        super().__init__(streaming=False, **config)
+        self.size = size
+        self.repeat = repeat
+
+    def inputs(self, ctx: Context) -> Iterator[Rows]:
+        ids = [str(number) for number in range(self.config.count)]
+        for start in range(0, len(ids), self.size):
+            yield Rows(pa.table({"id": ids[start : start + self.size]}))
+
+    def run(self, inputs: Iterable[Rows], ctx: Context) -> Iterator[Rows]:
+        for rows in inputs:
+            (ctx.work / "scratch").write_text("half done")
+            ids = rows.table["id"].to_pylist()
+            even = [figure(int(one)).model_dump() for one in ids if int(one) % 2 == 0]
+            odd = [Rejected(id=one, reason="odd", detail="").model_dump() for one in ids]
+            odd = [row for row in odd if int(row["id"]) % 2 and row["id"] != self.repeat]
+            if self.repeat in ids:
+                even.append(figure(0).model_dump())
+            yield Rows(pa.Table.from_pylist(even, schema_of(Figure)))
+            yield Rows(pa.Table.from_pylist(odd, schema_of(Rejected)), kept=False)
+
+
+def test_outcomes_may_come_many_at_once(make_context: Make):
+    ctx = make_context("bulk")
+    artifact = run_stage(Bulk(3), ctx)
+    manifest = artifact.manifest
+    assert (manifest.inputs, manifest.kept, manifest.rejected) == (10, 5, {"odd": 5})
+    assert [one.id for one in artifact.records(Figure)] == ["0", "2", "4", "6", "8"]
+    assert not (artifact.folder / "work").exists()
+    assert ctx.progress.reasons.count(None) == ctx.progress.reasons.count("odd") == 5
+
+
+def test_portions_do_not_decide_the_bytes(make_context: Make):
+    count = 25_000
+    files = []
+    for size in (1_000, 7_777):
+        artifact = run_stage(Bulk(size, count=count), make_context("bulk", folder=f"b{size}"))
+        names = ("records.parquet", "rejected.parquet")
+        files.append([(artifact.folder / name).read_bytes() for name in names])
+    single = run_stage(Singles(count=count), make_context("bulk", folder="singles"))
+    assert files[0] == files[1]
+    assert files[0][0] == (single.folder / "records.parquet").read_bytes()
+
+
+class Singles(Bulk):
+    """The same, one at a time."""
+
+    def __init__(self, **config: object) -> None:
+        super().__init__(1, **config)
+
+    def inputs(self, ctx: Context) -> list[Figure]:
+        return Numbers.inputs(self, ctx)
+
+    def run(self, inputs: Iterable[Figure], ctx: Context) -> Iterator[Figure | Rejected]:
+        for one in inputs:
+            yield Rejected(id=one.id, reason="odd", detail="") if one.value % 2 else one
+
+
+def test_two_outcomes_of_one_id_are_a_defect(make_context: Make):
+    with pytest.raises(ArtifactError, match="for 9 ids"):
+        run_stage(Bulk(3, repeat="7"), make_context("bulk"))
+
+
+def test_records_by_row(make_context: Make):
+    artifact = run_stage(Bulk(5_000, count=50_000), make_context("bulk"))
+    taken = artifact.records(Figure).take([24_999, 0, 10_000, 0])
+    assert [one.id for one in taken] == ["49998", "0", "20000", "0"]

@@ -9,15 +9,16 @@
 └── manifest.json     written last, atomically: it exists = the stage is complete
 ```
 
-While a stage runs, its folder holds `started.json` (what it is) and `journal.jsonl` (its outcomes
-so far, one line each); both are gone once the manifest exists.
+While a stage runs, its folder holds `started.json` (what it is) and, where the stage streams,
+`journal.jsonl` (its outcomes so far, one line each); both are gone once the manifest exists.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union, get_args, get_origin
@@ -34,10 +35,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Artifact",
     "Manifest",
+    "ParquetFile",
     "Records",
+    "Rows",
     "Tokens",
     "read_json",
-    "write_parquet",
+    "schema_of",
     "write_text",
     "writing",
 ]
@@ -88,6 +91,21 @@ class Manifest(BaseModel):
     """SHA-256 of records.parquet."""
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Many inputs or outcomes at once, as an Arrow table: for stages that have millions."""
+
+    table: "pa.Table"
+    """Its column `id` names them; outcomes have the columns of what the stage writes, or of
+    `Rejected`."""
+    kept: bool = True
+    """Of outcomes: False where they are `Rejected`."""
+
+    def __len__(self) -> int:
+        """Return their number."""
+        return int(self.table.num_rows)
+
+
 class Records(Iterable[R], Generic[R]):
     """The records of an artifact: sized, and read anew from disk at each iteration."""
 
@@ -112,17 +130,56 @@ class Records(Iterable[R], Generic[R]):
             ArtifactError: The file is missing or damaged.
             RecordError: A row does not have the shape of the class.
         """
+        for table in self.tables(rows=1_000):
+            yield from self._records(table)
+
+    def tables(self, columns: Sequence[str] | None = None, rows: int = 10_000) -> "Iterator[Any]":
+        """Yield the rows in order as Arrow tables of at most `rows` rows.
+
+        Args:
+            columns: Names of the columns wanted; None for all.
+            rows: Most rows of a table.
+
+        Raises:
+            ArtifactError: The file is missing or damaged.
+        """
+        import pyarrow as pa
+
         with self._open() as file:
-            for batch in file.iter_batches(batch_size=1_000):
-                for row in batch.to_pylist():
-                    try:
-                        yield self._record.model_validate(row)
-                    except ValidationError as error:
-                        raise RecordError(
-                            f"{self._path} holds a row that is no {self._record.__name__}: "
-                            f"{error.errors()[0]['msg']}. Make the artifact again with "
-                            f"--on-existing replace."
-                        ) from error
+            for batch in file.iter_batches(batch_size=rows, columns=columns):
+                yield pa.Table.from_batches([batch])
+
+    def take(self, rows: Sequence[int]) -> list[R]:
+        """Return the rows at those places, in that order; only their row groups are read.
+
+        Raises:
+            ArtifactError: The file is missing or damaged.
+            RecordError: A row does not have the shape of the class.
+        """
+        found: dict[int, R] = {}
+        with self._open() as file:
+            first = 0
+            wanted = sorted(set(rows))
+            for group in range(file.num_row_groups):
+                count = file.metadata.row_group(group).num_rows
+                here = [row - first for row in wanted if first <= row < first + count]
+                if here:
+                    table = file.read_row_group(group).take(here)
+                    places = (first + row for row in here)
+                    found.update(zip(places, self._records(table), strict=True))
+                first += count
+        return [found[row] for row in rows]
+
+    def _records(self, table: "pa.Table") -> Iterator[R]:
+        for row in table.to_pylist():
+            try:
+                yield self._record.model_validate(row)
+            except ValidationError as error:
+                raise RecordError(
+                    f"{self._path} holds a row that is no {self._record.__name__}: "
+                    f"{error.errors()[0]['msg']}. Make the artifact again with "
+                    f"--on-existing replace."
+                ) from error
 
     @contextmanager
     def _open(self) -> "Iterator[pq.ParquetFile]":
@@ -205,30 +262,86 @@ def write_text(path: Path, text: str) -> None:
         partial.replace(path)
 
 
-def write_parquet(path: Path, record: type[Record], rows: Iterable[dict[str, Any]]) -> str:
-    """Write rows with the schema of `record`, whole or not at all; return the file's SHA-256.
+class ParquetFile:
+    """A parquet file being written with the schema of a record class, whole or not at all.
 
-    The same rows give the same bytes under one pyarrow version.
+    The same rows give the same bytes under one pyarrow version, however they are portioned.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    schema = pa.schema(_fields(record))
-    partial = path.with_name(path.name + ".partial")
-    with writing(path):
-        with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
-            group: list[dict[str, Any]] = []
-            for row in rows:
-                group.append(row)
-                if len(group) == _ROWS_PER_GROUP:
-                    writer.write_table(pa.Table.from_pylist(group, schema=schema))
-                    group = []
-            writer.write_table(pa.Table.from_pylist(group, schema=schema))
-        with partial.open("rb") as file:
-            checksum = hashlib.file_digest(file, "sha256").hexdigest()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    return checksum
+    def __init__(self, path: Path, record: type[Record]) -> None:
+        """Open a temporary file beside `path`."""
+        import pyarrow.parquet as pq
+
+        self._path = path
+        self._partial = path.with_name(path.name + ".partial")
+        self._schema = schema_of(record)
+        self._rows: list[dict[str, Any]] = []
+        self._tables: list[pa.Table] = []
+        self._waiting = 0
+        with writing(path):
+            self._writer = pq.ParquetWriter(self._partial, self._schema, compression="zstd")
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Write a row."""
+        self._rows.append(row)
+        if len(self._rows) == _ROWS_PER_GROUP:
+            self._settle()
+
+    def add_table(self, table: "pa.Table") -> None:
+        """Write rows that are a table already; its columns may stand in any order."""
+        self._settle()
+        self._tables.append(table.select(self._schema.names).cast(self._schema))
+        self._waiting += table.num_rows
+        self._write(whole=True)
+
+    def close(self) -> str:
+        """Write the rest, give the file its name and return its SHA-256."""
+        self._settle()
+        self._write(whole=False)
+        with writing(self._path):
+            self._writer.close()
+            with self._partial.open("rb") as file:
+                checksum = hashlib.file_digest(file, "sha256").hexdigest()
+                os.fsync(file.fileno())
+            self._partial.replace(self._path)
+        return checksum
+
+    def abandon(self) -> None:
+        """Leave no file behind; nothing to do after `close`."""
+        with writing(self._path):
+            self._writer.close()
+            self._partial.unlink(missing_ok=True)
+
+    def _settle(self) -> None:
+        """Turn single rows into a table."""
+        import pyarrow as pa
+
+        if self._rows:
+            self._tables.append(pa.Table.from_pylist(self._rows, schema=self._schema))
+            self._waiting += len(self._rows)
+            self._rows = []
+            self._write(whole=True)
+
+    def _write(self, *, whole: bool) -> None:
+        """Write the row groups that are whole, or else all there is."""
+        import pyarrow as pa
+
+        if whole and self._waiting < _ROWS_PER_GROUP:
+            return
+        table = pa.concat_tables(self._tables) if self._tables else self._schema.empty_table()
+        end = len(table) - len(table) % _ROWS_PER_GROUP if whole else len(table)
+        with writing(self._path):
+            for start in range(0, end, _ROWS_PER_GROUP):
+                self._writer.write_table(table.slice(start, _ROWS_PER_GROUP).combine_chunks())
+        self._tables = [table.slice(end)]
+        self._waiting = len(table) - end
+
+
+def schema_of(record: type[Record]) -> "pa.Schema":
+    """Return the Arrow schema of a record class."""
+    import pyarrow as pa
+
+    return pa.schema(_fields(record))
 
 
 def _fields(model: type[BaseModel]) -> "list[pa.Field]":

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -19,6 +19,12 @@ from wavecoder import __version__
 from wavecoder.errors import StoppedError, WaveCoderError
 from wavecoder.pipeline import STAGES, RunOptions
 from wavecoder.stage import OnExisting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wavecoder.artifact import Artifact
+    from wavecoder.records import RawCode
 
 __all__ = ["app", "main"]
 
@@ -83,6 +89,13 @@ def run(
     concurrency: Annotated[
         int, typer.Option(min=1, help="Most requests in flight to an endpoint.")
     ] = 16,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Processes that share the work; all cores unless given.")
+    ] = os.cpu_count() or 1,
+    licenses: Annotated[
+        str | None,
+        typer.Option(help="Keep code under these licences only: permissive, or 'MIT,Apache-2.0'."),
+    ] = None,
     replies: Annotated[
         Path | None,
         typer.Option(help="SQLite file of model replies, to share one between runs."),
@@ -92,12 +105,14 @@ def run(
     from wavecoder import pipeline
     from wavecoder.progress import progress
 
+    if licenses is not None:
+        overrides = [*(overrides or ()), f"collect.licenses={licenses}"]
     loaded = pipeline.read_recipe(recipe, overrides or (), model)
     with _stopping() as stop, progress() as shown:
         made = pipeline.run(
             loaded,
             out,
-            RunOptions(shown, stop, on_existing, concurrency, replies),
+            RunOptions(shown, stop, on_existing, concurrency, processes, replies),
             first=first,
             last=last,
         )
@@ -122,6 +137,9 @@ def check(recipe: RecipePath, overrides: Set = None, model: Model = None) -> Non
 def show(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    by: Annotated[
+        str | None, typer.Option(help="Show what collect did by language or by source instead.")
+    ] = None,
 ) -> None:
     """Show what each complete stage of a run kept and rejected, by reason."""
     import json
@@ -134,6 +152,9 @@ def show(
         raise ConfigError(
             f"{folder} holds no complete stage. Give the folder named with -o in `wavecoder run`."
         )
+    if by is not None:
+        _show_counts(found, by)
+        return
     if as_json:
         manifests = {
             name: artifact.manifest.model_dump(mode="json", exclude={"identity"})
@@ -149,6 +170,36 @@ def show(
         )
         for reason, count in manifest.rejected.items():
             typer.echo(f"  {count:>8}  {reason}")
+
+
+@app.command()
+def near(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    function: Annotated[str, typer.Argument(help="A function's id or name.")],
+    count: Annotated[int, typer.Option(min=1, help="Neighbours of each kind.")] = 5,
+) -> None:
+    """Show why a function was picked and what it stands for, or which picks stand for it."""
+    from wavecoder import pipeline
+    from wavecoder.artifact import Artifact
+    from wavecoder.select.near import near as look
+
+    collect, select = (
+        Artifact.open(pipeline.stage_folder(folder, name)) for name in ("collect", "select")
+    )
+    found = look(collect, select, function, count)
+    typer.echo(_place(found.raw))
+    if found.pick is None:
+        typer.echo("not picked")
+    else:
+        why = "the first" if found.added is None else f"{found.added:.3f} from the picks before it"
+        typer.echo(f"pick {found.pick}, {why}")
+    for title, neighbours in (
+        ("nearest picks", found.picks),
+        ("nearest functions that were not picked", found.others),
+    ):
+        typer.echo(f"{title}:")
+        for neighbour in neighbours:
+            typer.echo(f"  {neighbour.distance:.3f}  {_place(neighbour.raw)}")
 
 
 @app.command()
@@ -203,6 +254,32 @@ def main() -> NoReturn:
         sys.stderr.write(f"wavecoder: {error}. Mend that, then give the same command again.\n")
         sys.exit(1)
     sys.exit(0)
+
+
+def _show_counts(found: "Mapping[str, Artifact]", by: str) -> None:
+    """Print how many functions of each language or source were kept, and rejected by reason."""
+    import csv
+    from collections import Counter, defaultdict
+
+    from wavecoder.errors import ConfigError
+
+    if by not in ("language", "source"):
+        raise ConfigError(f"--by is {by!r}; give language or source.")
+    if "collect" not in found:
+        raise ConfigError("The run has no complete collect to show; finish it first.")
+    groups: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    with (found["collect"].files / "counts.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            groups[row[by] or "(unknown)"][row["outcome"]] += int(row["count"])
+    for name, counts in sorted(groups.items(), key=lambda item: -item[1].total()):
+        typer.echo(f"{name}: {counts.total()} in, {counts.pop('kept', 0)} kept")
+        for reason, count in counts.most_common():
+            typer.echo(f"  {count:>8}  {reason}")
+
+
+def _place(raw: "RawCode") -> str:
+    line = "" if raw.start_line is None else f":{raw.start_line}"
+    return f"{raw.id}  {raw.source}/{raw.path}{line} {raw.name}"
 
 
 def _resume_command() -> str:

@@ -8,6 +8,7 @@ WaveCoderError                exit 1
 │   └── StaleArtifactError    exit 2   what is in the folder was made by another recipe
 ├── PluginError               exit 2   a name nobody registered, or a plugin that does not load
 ├── MissingExtraError         exit 2   an optional library is not installed
+├── WorkerError               exit 1   a process that shared a stage's work was killed
 ├── ModelError                exit 1   a model cannot be loaded, or does not answer
 │   ├── ModelNotFoundError    exit 2   a model name or file that does not exist
 │   └── RefusedRequestError   exit 1   this one request can never succeed (too long, say)
@@ -30,6 +31,7 @@ __all__ = [
     "StaleArtifactError",
     "StoppedError",
     "WaveCoderError",
+    "WorkerError",
 ]
 
 
@@ -69,6 +71,10 @@ class MissingExtraError(WaveCoderError, ImportError):
     """A library of an optional extra is not installed."""
 
     exit_code = 2
+
+
+class WorkerError(WaveCoderError, RuntimeError):
+    """A process that shared the work of a stage ended before its time."""
 
 
 class ModelError(WaveCoderError, RuntimeError):

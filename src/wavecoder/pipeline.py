@@ -136,6 +136,7 @@ class RunOptions:
     stop: Event = field(default_factory=Event)
     on_existing: OnExisting = OnExisting.RESUME
     concurrency: int = 16
+    processes: int = 1
     replies: Path | None = None
     """SQLite file of model replies; None puts `replies.sqlite` into the run folder."""
 
@@ -222,6 +223,7 @@ def run(
                 progress=options.progress,
                 stop=options.stop,
                 concurrency=options.concurrency,
+                processes=options.processes,
             )
             upstream[stage.name] = run_stage(stage, ctx, options.on_existing)
     return upstream

@@ -30,13 +30,42 @@ class _Count:
     before: int = 0
     """Outcomes that were on disk when this process began."""
     started: float = field(default_factory=time.monotonic)
+    step: str = ""
+    """What is done in the part of the stage that gives no outcomes yet: `embedded`."""
+    step_done: int = 0
+    step_total: int | None = None
+    step_before: int = 0
+    """What of it was done when this process began it."""
+    step_started: float = field(default_factory=time.monotonic)
 
-    def take(self, reason: str | None) -> None:
-        self.done += 1
+    def take(self, reason: str | None, count: int) -> None:
+        self.done += count
         if reason is None:
-            self.kept += 1
+            self.kept += count
         else:
-            self.reasons[reason] = self.reasons.get(reason, 0) + 1
+            self.reasons[reason] = self.reasons.get(reason, 0) + count
+
+    def take_step(self, what: str, done: int, total: int | None) -> None:
+        if what != self.step or done < self.step_done:
+            self.step, self.step_before = what, done
+            self.step_started = time.monotonic()
+        self.step_done, self.step_total = done, total
+
+    def now(self) -> str:
+        """Return how far the stage is, as one line."""
+        return self.words() if self.done > self.before or not self.step else self.step_words()
+
+    def step_words(self) -> str:
+        """Return how far the part of the stage is that gives no outcomes yet."""
+        of = f" of {self.step_total:,}" if self.step_total is not None else ""
+        words = f"{self.step_done:,}{of} {self.step}"
+        here = self.step_done - self.step_before
+        seconds = max(time.monotonic() - self.step_started, 1e-9)
+        if here > 0:
+            words += f", {here / seconds:,.0f} a second"
+            if self.step_total is not None and self.step_done < self.step_total:
+                words += f", {_duration((self.step_total - self.step_done) * seconds / here)} left"
+        return words
 
     def words(self) -> str:
         """Return the figures as one line."""
@@ -66,7 +95,10 @@ class Silent:
     def start(self, stage: str, total: int | None, finished: int) -> None:
         """Do nothing."""
 
-    def outcome(self, reason: str | None) -> None:
+    def outcome(self, reason: str | None, count: int = 1) -> None:
+        """Do nothing."""
+
+    def step(self, what: str, done: int, total: int | None) -> None:
         """Do nothing."""
 
     def tokens(self, completion_tokens: int) -> None:
@@ -96,7 +128,7 @@ class Lines:
         now = time.monotonic()
         if now - self._last >= _SECONDS_BETWEEN_LINES:
             self._last = now
-            self._line(f"{self._count.stage}: {self._count.words()}")
+            self._line(f"{self._count.stage}: {self._count.now()}")
 
     def start(self, stage: str, total: int | None, finished: int) -> None:
         """Say that a stage begins."""
@@ -104,9 +136,14 @@ class Lines:
         self._last = time.monotonic()
         self._line(f"{stage}: begins" + (f", {finished} done before" if finished else ""))
 
-    def outcome(self, reason: str | None) -> None:
-        """Count an outcome."""
-        self._count.take(reason)
+    def outcome(self, reason: str | None, count: int = 1) -> None:
+        """Count outcomes."""
+        self._count.take(reason, count)
+        self._now_and_then()
+
+    def step(self, what: str, done: int, total: int | None) -> None:
+        """Note how far a part of the stage is."""
+        self._count.take_step(what, done, total)
         self._now_and_then()
 
     def tokens(self, completion_tokens: int) -> None:
@@ -137,9 +174,14 @@ class Panel:
         self._count = _Count(stage=stage, total=total, done=finished, before=finished)
         self._draw()
 
-    def outcome(self, reason: str | None) -> None:
-        """Count an outcome."""
-        self._count.take(reason)
+    def outcome(self, reason: str | None, count: int = 1) -> None:
+        """Count outcomes."""
+        self._count.take(reason, count)
+        self._draw()
+
+    def step(self, what: str, done: int, total: int | None) -> None:
+        """Note how far a part of the stage is."""
+        self._count.take_step(what, done, total)
         self._draw()
 
     def tokens(self, completion_tokens: int) -> None:
@@ -166,11 +208,14 @@ class Panel:
         count = self._count
         top = sorted(count.reasons.items(), key=lambda item: -item[1])[:4]
         rejected = ", ".join(f"{number} {reason}" for reason, number in top)
-        total = float(count.total) if count.total else None
+        stepping = count.step and count.done == count.before
+        whole = count.step_total if stepping else count.total
+        done = count.step_done if stepping else count.done
+        total = float(whole) if whole else None
         self._live.update(
             Group(
-                Text(f"{count.stage}: {count.words()}"),
-                ProgressBar(total=total, completed=count.done, width=60),
+                Text(f"{count.stage}: {count.now()}"),
+                ProgressBar(total=total, completed=done, width=60),
                 Text(f"rejected: {rejected}" if rejected else "", style="dim"),
             )
         )

@@ -1,16 +1,18 @@
 """Every swap point on one page. Each docstring carries the smallest implementation."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from wavecoder.records import ChatReply, ChatRequest, RawCode, Record, Rejected
 
 if TYPE_CHECKING:
+    from random import Random
+
     import numpy as np
 
     from wavecoder.stage import Context
 
-__all__ = ["ChatModel", "Embedder", "Filter", "Progress", "Source", "Stage"]
+__all__ = ["ChatModel", "Embedder", "Filter", "Progress", "Selector", "Source", "Stage"]
 
 
 class Stage(Protocol):
@@ -46,7 +48,9 @@ class Stage(Protocol):
     streaming: ClassVar[bool]
     """True: outcomes come one by one in input order, and what a later one needs of earlier ones
     is a fold over `ctx.finished()`; a killed run goes on behind the last outcome, and `run` gets
-    only the inputs that are left. False: a killed run starts again from the first input."""
+    only the inputs that are left. False: a killed run starts again from the first input; what is
+    dear the stage keeps under `ctx.files` by itself. Inputs and outcomes may then be `Rows`, many
+    at once, where single records would be too slow."""
     writes: ClassVar[type[Record]]
     config: Any
     """A frozen pydantic model that forbids unknown keys: the stage's table of the recipe."""
@@ -62,29 +66,46 @@ class Stage(Protocol):
 
 
 class Source(Protocol):
-    """Where raw code comes from.
+    """Where raw code comes from, in pieces that can be read in any process.
 
     ```python
-    class OneFunction:
+    class Lines:
         class Config(BaseModel, extra="forbid", frozen=True):
-            code: str
+            path: Path
 
         def __init__(self, config: Config):
             self.config = config
+            self.label = f"lines:{config.path.name}"
 
         def identity(self):
-            return {"code": self.config.code}
+            return {"path": self.config.path.name, "size": self.config.path.stat().st_size}
 
-        def read(self):
-            yield RawCode(...)
+        def pieces(self):
+            yield self.config.path
+
+        def read(self, piece):
+            for line in piece.read_text().splitlines():
+                yield RawCode(code=line, ...)
     ```
     """
+
+    label: str
+    """What the records name as their `source`: `directory:src`."""
 
     def identity(self) -> Mapping[str, object]:
         """Return what stands for the source's content in a fingerprint, without reading it all."""
 
-    def read(self) -> Iterator[RawCode | Rejected]:
-        """Yield every function found, and a `Rejected` for every file that gave none."""
+    def pieces(self) -> Iterator[Any]:
+        """Yield what can be read apart, in an order of its own: a batch of files, a shard.
+
+        A piece is small, can be pickled, and holds at most a few minutes' work.
+        """
+
+    def read(self, piece: Any) -> Iterator[RawCode | Rejected]:
+        """Yield every function in a piece, and a `Rejected` for every file that gave none.
+
+        The ids are unique within the source.
+        """
 
 
 class Filter(Protocol):
@@ -96,13 +117,16 @@ class Filter(Protocol):
             most: int = 800
 
         def __init__(self, config: Config):
-            self.config = config
+            self.config = config  # as it will stand in the fingerprint
 
         def check(self, raw):
             n = len(raw.code)
             return ("too_long", f"{n} characters") if n > self.config.most else None
     ```
     """
+
+    config: Any
+    """The options, with whatever else decides the rule's answers filled in."""
 
     def check(self, raw: RawCode) -> tuple[str, str] | None:
         """Return (reason slug, detail), or None to keep it."""
@@ -117,15 +141,75 @@ class Embedder(Protocol):
             pass
 
         def __init__(self, config: Config):
+            self.config = config
+
+        def identity(self):
+            return {}
+
+        def fit(self, sample, seed):
             pass
 
-        def embed(self, raw_codes, seed):
+        def embed(self, raw_codes):
             return np.array([[len(raw.code)] for raw in raw_codes], dtype=np.float32)
     ```
     """
 
-    def embed(self, raw_codes: Sequence[RawCode], seed: int) -> "np.ndarray":
-        """Return float32 vectors of shape (len(raw_codes), dimensions)."""
+    config: Any
+
+    def identity(self) -> Mapping[str, object]:
+        """Return what decides the vectors beside the config: the revision of a model's files."""
+
+    def fit(self, sample: Sequence[RawCode], seed: int) -> None:
+        """Learn what depends on the corpus, from a sample; most embedders learn nothing."""
+
+    def embed(self, raw_codes: Sequence[RawCode]) -> "np.ndarray":
+        """Return float32 vectors of shape (len(raw_codes), dimensions).
+
+        After `fit`, a function's vector depends on the function alone. Called with a few thousand
+        functions at a time; batches inside are the embedder's own matter.
+        """
+
+
+class Selector(Protocol):
+    """Which rows of a matrix stand for all of them.
+
+    ```python
+    class Last:
+        class Config(BaseModel, extra="forbid", frozen=True):
+            pass
+
+        def __init__(self, config: Config):
+            self.config = config
+
+        def select(self, vectors, k, *, rng, initial=(), groups=None, quotas=None, on_pick):
+            return Selection(np.arange(len(vectors))[-k:], np.empty(0, np.float32))
+    ```
+    """
+
+    config: Any
+
+    def select(
+        self,
+        vectors: "np.ndarray",
+        k: int,
+        *,
+        rng: "Random",
+        initial: Sequence[int] = (),
+        groups: "np.ndarray | None" = None,
+        quotas: "np.ndarray | None" = None,
+        on_pick: Callable[[int], None],
+    ) -> Any:
+        """Return a `wavecoder.select.kcenter.Selection`: `k` distinct rows, the best first.
+
+        Args:
+            vectors: Shape (n, d), float32 or float16; may be a file, mapped.
+            k: How many rows.
+            rng: The only source of randomness.
+            initial: Rows that count as picked before and are not picked again.
+            groups: A row's group, shape (n,).
+            quotas: Most rows of each group; together at least `k`.
+            on_pick: Told now and then how many are picked; what it raises ends the search.
+        """
 
 
 class ChatModel(Protocol):
@@ -168,8 +252,11 @@ class Progress(Protocol):
     def start(self, stage: str, total: int | None, finished: int) -> None:
         """A stage begins with `finished` of `total` outcomes (None: unknown) already on disk."""
 
-    def outcome(self, reason: str | None) -> None:
-        """One more outcome: kept (None) or rejected for `reason`."""
+    def outcome(self, reason: str | None, count: int = 1) -> None:
+        """So many more outcomes: kept (None) or rejected for `reason`."""
+
+    def step(self, what: str, done: int, total: int | None) -> None:
+        """How far a part of a stage is that gives no outcomes yet: `embedded`, 3, 10."""
 
     def tokens(self, completion_tokens: int) -> None:
         """A model wrote that many tokens; replies that were remembered do not count."""

@@ -17,6 +17,7 @@ __all__ = [
     "Figure",
     "FinishReason",
     "Instance",
+    "LicenseSource",
     "Message",
     "RawCode",
     "Record",
@@ -52,6 +53,20 @@ class Record(Value):
     """Unique within an artifact, and the same in every run over the same input."""
 
 
+class LicenseSource(StrEnum):
+    """How a licence is known, the surest first."""
+
+    FILE_HEADER = "file_header"
+    """The file itself says so (`SPDX-License-Identifier`, or a licence's own words)."""
+    LICENSE_FILE = "license_file"
+    """A LICENSE or COPYING file in the nearest folder at or above the file."""
+    PACKAGE_METADATA = "package_metadata"
+    """package.json, pyproject.toml, Cargo.toml and their like, or debian/copyright."""
+    DATASET = "dataset"
+    """A column of the dataset the function was read from."""
+    UNKNOWN = "unknown"
+
+
 class RawCode(Record):
     """A function as collected, before any model saw it."""
 
@@ -67,12 +82,20 @@ class RawCode(Record):
     """Where it was collected: `package:stdlib`, `directory:src`."""
     path: str
     """File, relative to the source's root, with forward slashes."""
-    start_line: int
-    """First line in the file, counted from 1."""
-    end_line: int
+    start_line: int | None
+    """First line in the file, counted from 1; None where a dataset does not say."""
+    end_line: int | None
     """Last line in the file, inclusive."""
     content_hash: str
-    """Digest of `code`; equal for exact duplicates."""
+    """Digest of `code`; equal for exact duplicates, with or without a doc comment."""
+    repository: str | None = None
+    """`owner/name`, the address of a clone, or `name-version` of a package; None if unknown."""
+    commit: str | None = None
+    """The revision that was read, where version control or a dataset says it."""
+    license: str | None = None
+    """An SPDX expression (`MIT`, `GPL-2.0-or-later OR MIT`); None if unknown."""
+    license_source: LicenseSource = LicenseSource.UNKNOWN
+    """How the licence is known."""
 
 
 class Rejected(Record):

@@ -10,7 +10,8 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, field
 from enum import StrEnum
 from io import FileIO
@@ -24,9 +25,10 @@ from wavecoder import __version__
 from wavecoder.artifact import (
     Artifact,
     Manifest,
+    ParquetFile,
+    Rows,
     Tokens,
     read_json,
-    write_parquet,
     write_text,
     writing,
 )
@@ -68,12 +70,22 @@ class Context:
     """Set once the user asks to stop: begin nothing new, finish what is in flight."""
     concurrency: int = 16
     """Most requests in flight to an endpoint; it does not decide the output."""
+    processes: int = 1
+    """Processes that share the work of a stage without models; they do not decide the output."""
     _tokens: Tokens = field(default_factory=Tokens)
 
     @property
     def files(self) -> Path:
         """Folder for what is not a record; made when first asked for."""
         path = self.folder / "files"
+        with writing(path):
+            path.mkdir(exist_ok=True)
+        return path
+
+    @property
+    def work(self) -> Path:
+        """Folder for what a killed stage would not do again; gone once the stage is complete."""
+        path = self.folder / "work"
         with writing(path):
             path.mkdir(exist_ok=True)
         return path
@@ -104,8 +116,14 @@ class Context:
 
 def fingerprint(stage: Stage, seed: int, upstream: str | None) -> str:
     """Return the hash of everything that decides the records of `stage`."""
-    identity = json.dumps(dict(stage.identity()), sort_keys=True)
-    return digest(stage.name, str(stage.data_version), str(seed), identity, upstream or "")
+    return _fingerprint(stage, seed, upstream, dict(stage.identity()))
+
+
+def _fingerprint(
+    stage: Stage, seed: int, upstream: str | None, identity: Mapping[str, object]
+) -> str:
+    words = json.dumps(identity, sort_keys=True)
+    return digest(stage.name, str(stage.data_version), str(seed), words, upstream or "")
 
 
 def run_stage(stage: Stage, ctx: Context, on_existing: OnExisting = OnExisting.RESUME) -> Artifact:
@@ -117,13 +135,14 @@ def run_stage(stage: Stage, ctx: Context, on_existing: OnExisting = OnExisting.R
         StoppedError: The user asked to stop; the next call goes on from here.
     """
     upstream = list(ctx.upstream.values())[-1].manifest.fingerprint if ctx.upstream else None
+    identity = json.loads(json.dumps(dict(stage.identity())))
     started: dict[str, Any] = {
         "stage": stage.name,
         "data_version": stage.data_version,
         "seed": ctx.seed,
-        "identity": json.loads(json.dumps(dict(stage.identity()))),
+        "identity": identity,
         "upstream": upstream,
-        "fingerprint": fingerprint(stage, ctx.seed, upstream),
+        "fingerprint": _fingerprint(stage, ctx.seed, upstream, identity),
     }
     if _settle_existing(ctx.folder, started, on_existing):
         artifact = Artifact.open(ctx.folder)
@@ -138,68 +157,138 @@ def run_stage(stage: Stage, ctx: Context, on_existing: OnExisting = OnExisting.R
     config = yaml.safe_dump(stage.config.model_dump(mode="json"), sort_keys=False)
     write_text(ctx.folder / "config.yaml", config)
     write_text(ctx.folder / "started.json", json.dumps(started))
-    count = _run(stage, ctx, inputs)
-    manifest = _finalize(stage, ctx.folder, started, count)
+    summary = _Summary()
+    if stage.streaming:
+        _stream(stage, ctx, inputs)
+        _write(stage, ctx.folder, _journaled(ctx.folder), summary)
+    else:
+        _write(stage, ctx.folder, _all_at_once(stage, ctx, inputs), summary)
+    manifest = _finalize(ctx.folder, started, summary)
     ctx.progress.end(f"{manifest.kept} kept, {manifest.inputs - manifest.kept} rejected")
     return Artifact(ctx.folder, manifest)
 
 
-def _run(stage: Stage, ctx: Context, inputs: Iterable[Any]) -> int:
-    """Append the outcomes that are missing to the journal; return the number of inputs."""
-    done = {line["record"]["id"]: line["kept"] for line in _journal_lines(ctx.folder)}
+@dataclass
+class _Summary:
+    """What the manifest says of the outcomes."""
+
+    kept: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    tokens: Tokens = field(default_factory=Tokens)
+    checksum: str = ""
+
+    @property
+    def outcomes(self) -> int:
+        return self.kept + self.rejected.total()
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """One outcome, or many in a table, and what it cost."""
+
+    rows: dict[str, Any] | Rows
+    kept: bool
+    seconds: float
+    tokens: Tokens
+
+
+_Outcomes = Generator[_Outcome, None, None]
+
+
+def _stream(stage: Stage, ctx: Context, inputs: Iterable[Any]) -> None:
+    """Append the outcomes that are missing to the journal."""
+    done = {line["record"]["id"] for line in _journal_lines(ctx.folder)}
     total = len(inputs) if isinstance(inputs, Sized) else None
     ctx.progress.start(stage.name, total, len(done))
-    counted = _Counted(inputs, done)
+    counted = _Counted(inputs, frozenset(done))
     journal = ctx.folder / "journal.jsonl"
-    outcomes = stage.run(counted, ctx)
     before = time.monotonic()
     with writing(journal):
         file = journal.open("ab", buffering=0)
     with file:
-        try:
-            for outcome in outcomes:
-                if outcome.id in done:
-                    raise ArtifactError(
-                        f"Stage {stage.name} gave two outcomes for the input {outcome.id}; "
-                        f"this is a defect of the stage, please report it."
-                    )
-                now = time.monotonic()
-                with writing(journal):
-                    _append(file, outcome, now - before, ctx.take_tokens())
-                before = now
-                rejected = outcome if isinstance(outcome, Rejected) else None
-                done[outcome.id] = rejected is None
-                ctx.progress.outcome(rejected.reason if rejected else None)
-                if len(done) != total:
-                    ctx.check_stop()
-        finally:
-            close = getattr(outcomes, "close", None)
-            if close is not None:
-                close()
+        for outcome in _closing(stage.run(counted, ctx)):
+            if outcome.id in done:
+                raise ArtifactError(
+                    f"Stage {stage.name} gave two outcomes for the input {outcome.id}; "
+                    f"this is a defect of the stage, please report it."
+                )
+            now = time.monotonic()
+            with writing(journal):
+                _append(file, outcome, now - before, ctx.take_tokens())
+            before = now
+            done.add(outcome.id)
+            ctx.progress.outcome(outcome.reason if isinstance(outcome, Rejected) else None)
+            if len(done) != total:
+                ctx.check_stop()
         os.fsync(file.fileno())
-    if counted.count != len(done) or not counted.exhausted:
-        raise ArtifactError(
-            f"Stage {stage.name} read {counted.count} inputs and gave {len(done)} outcomes; "
-            f"this is a defect of the stage, please report it."
-        )
-    return counted.count
+    counted.check(stage, len(done))
+
+
+def _all_at_once(stage: Stage, ctx: Context, inputs: Iterable[Any]) -> _Outcomes:
+    """Yield every outcome of a stage that begins anew, whatever was there before."""
+    total = len(inputs) if isinstance(inputs, Sized) else None
+    ctx.progress.start(stage.name, total, 0)
+    counted = _Counted(inputs, frozenset())
+    before, count = time.monotonic(), 0
+    for outcome in _closing(stage.run(counted, ctx)):
+        now = time.monotonic()
+        if isinstance(outcome, Rows):
+            yield _Outcome(outcome, outcome.kept, now - before, ctx.take_tokens())
+            reasons = [None] if outcome.kept else outcome.table["reason"].to_pylist()
+            count += len(outcome)
+            for reason, number in Counter(reasons).items():
+                ctx.progress.outcome(reason, len(outcome) if outcome.kept else number)
+        else:
+            rejected = outcome if isinstance(outcome, Rejected) else None
+            yield _Outcome(
+                outcome.model_dump(mode="json"), rejected is None, now - before, ctx.take_tokens()
+            )
+            count += 1
+            ctx.progress.outcome(rejected.reason if rejected else None)
+        before = now
+        if count != total:
+            ctx.check_stop()
+    counted.check(stage, count)
+
+
+def _closing(outcomes: Iterator[Any]) -> Iterator[Any]:
+    """Yield from a stage's outcomes; end the stage's own work where the reader stops early."""
+    try:
+        yield from outcomes
+    finally:
+        close = getattr(outcomes, "close", None)
+        if close is not None:
+            close()
 
 
 class _Counted:
     """The inputs, counted, without those that have their outcome already."""
 
-    def __init__(self, inputs: Iterable[Any], done: Mapping[str, bool]) -> None:
+    def __init__(self, inputs: Iterable[Any], skip: frozenset[str]) -> None:
         self._inputs = inputs
-        self._skip = frozenset(done)
-        self.count = 0
-        self.exhausted = False
+        self._skip = skip
+        self._count = 0
+        self._exhausted = False
 
     def __iter__(self) -> Iterator[Any]:
         for record in self._inputs:
-            self.count += 1
+            if isinstance(record, Rows):
+                self._count += len(record)
+                yield record
+                continue
+            self._count += 1
             if record.id not in self._skip:
                 yield record
-        self.exhausted = True
+        self._exhausted = True
+
+    def check(self, stage: Stage, outcomes: int) -> None:
+        """Raise ArtifactError unless each input has an outcome."""
+        if self._count != outcomes or not self._exhausted:
+            raise ArtifactError(
+                f"Stage {stage.name} read {self._count} inputs and gave {outcomes} outcomes; "
+                f"this is a defect of the stage, please report it."
+            )
 
 
 def _settle_existing(folder: Path, started: Mapping[str, Any], on_existing: OnExisting) -> bool:
@@ -298,33 +387,76 @@ def _mend_journal(folder: Path, *, keep: bool) -> None:
         file.truncate(whole)
 
 
-def _finalize(stage: Stage, folder: Path, started: Mapping[str, Any], inputs: int) -> Manifest:
-    """Turn the journal into parquet files, write the manifest, remove the journal."""
-
-    def rows(kept: bool) -> Iterator[dict[str, Any]]:
-        return (line["record"] for line in _journal_lines(folder) if line["kept"] is kept)
-
-    checksum = write_parquet(folder / "records.parquet", stage.writes, rows(True))
-    write_parquet(folder / "rejected.parquet", Rejected, rows(False))
-    kept, seconds, tokens = 0, 0.0, Tokens()
-    rejected: dict[str, int] = {}
+def _journaled(folder: Path) -> _Outcomes:
     for line in _journal_lines(folder):
-        seconds += line["seconds"]
-        tokens += Tokens(**line["tokens"])
-        if line["kept"]:
-            kept += 1
-        else:
-            reason = line["record"]["reason"]
-            rejected[reason] = rejected.get(reason, 0) + 1
+        yield _Outcome(line["record"], line["kept"], line["seconds"], Tokens(**line["tokens"]))
+
+
+def _write(stage: Stage, folder: Path, outcomes: _Outcomes, summary: _Summary) -> None:
+    """Write both parquet files, and into `summary` what they hold.
+
+    Raises:
+        ArtifactError: They cannot be written, or two outcomes have one id.
+    """
+    records = ParquetFile(folder / "records.parquet", stage.writes)
+    rejected = ParquetFile(folder / "rejected.parquet", Rejected)
+    try:
+        for outcome in outcomes:
+            file = records if outcome.kept else rejected
+            if isinstance(outcome.rows, Rows):
+                table = outcome.rows.table
+                file.add_table(table)
+                count = len(table)
+                reasons = [] if outcome.kept else table["reason"].to_pylist()
+            else:
+                file.add(outcome.rows)
+                count = 1
+                reasons = [] if outcome.kept else [outcome.rows["reason"]]
+            summary.kept += count if outcome.kept else 0
+            summary.rejected.update(reasons)
+            summary.seconds += outcome.seconds
+            summary.tokens += outcome.tokens
+        summary.checksum = records.close()
+        rejected.close()
+    except BaseException:
+        records.abandon()
+        rejected.abandon()
+        raise
+    finally:
+        outcomes.close()
+    _check_ids(stage, folder, summary.outcomes)
+
+
+def _check_ids(stage: Stage, folder: Path, outcomes: int) -> None:
+    """Raise ArtifactError if two outcomes have one id."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    ids = [
+        pq.read_table(folder / name, columns=["id"])["id"]
+        for name in ("records.parquet", "rejected.parquet")
+    ]
+    distinct = pc.count_distinct(pa.chunked_array([*ids[0].chunks, *ids[1].chunks], pa.string()))
+    if distinct.as_py() != outcomes:
+        raise ArtifactError(
+            f"Stage {stage.name} gave {outcomes} outcomes for {distinct} ids; "
+            f"this is a defect of the stage, please report it."
+        )
+
+
+def _finalize(folder: Path, started: Mapping[str, Any], summary: _Summary) -> Manifest:
+    """Write the manifest and remove what only a running stage needs."""
+    rejected = sorted(summary.rejected.items(), key=lambda item: (-item[1], item[0]))
     manifest = Manifest(
         **started,
         package_version=__version__,
-        inputs=inputs,
-        kept=kept,
-        rejected=dict(sorted(rejected.items(), key=lambda item: (-item[1], item[0]))),
-        seconds=round(seconds, 3),
-        tokens=tokens,
-        records_sha256=checksum,
+        inputs=summary.outcomes,
+        kept=summary.kept,
+        rejected=dict(rejected),
+        seconds=round(summary.seconds, 3),
+        tokens=summary.tokens,
+        records_sha256=summary.checksum,
     )
     write_text(folder / "manifest.json", manifest.model_dump_json(indent=2) + "\n")
     _tidy(folder)
@@ -336,3 +468,5 @@ def _tidy(folder: Path) -> None:
     with writing(folder):
         (folder / "journal.jsonl").unlink(missing_ok=True)
         (folder / "started.json").unlink(missing_ok=True)
+        if (folder / "work").exists():
+            shutil.rmtree(folder / "work")

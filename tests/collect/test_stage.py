@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from wavecoder.collect import Collect
@@ -46,19 +48,133 @@ def test_every_input_has_one_outcome(source, make_context):
     assert artifact.manifest.inputs == 5
 
 
-def test_a_stopped_run_goes_on_to_the_same_bytes(source, make_context):
-    whole = run_stage(collect(sources=[source]), make_context("whole"))
-    halves, stops = None, 0
-    while halves is None:
-        ctx = make_context("halves")
-        ctx.stop.set()  # before each run: it stops behind its first outcome
-        try:
-            halves = run_stage(collect(sources=[source]), ctx)
-        except StoppedError:
-            stops += 1
-    assert stops >= 4
+@pytest.fixture
+def three(tmp_path):
+    """Three folders, each a piece of its own."""
+    sources = []
+    for place in ("one", "two", "three"):
+        folder = tmp_path / place
+        folder.mkdir()
+        (folder / "a.py").write_text(LONG.format(name=place) + LONG.format(name="shared"))
+        sources.append({"directory": str(folder)})
+    return sources
+
+
+def test_a_stopped_run_reads_no_piece_twice_and_ends_with_the_same_bytes(three, make_context):
+    whole = run_stage(collect(sources=three), make_context("whole"))
+    ctx = make_context("halves")
+    ctx.progress.step = lambda what, done, total: ctx.stop.set()
+    with pytest.raises(StoppedError):
+        run_stage(collect(sources=three), ctx)
+    parts = list((ctx.folder / "work" / "parts").iterdir())
+    written = {part.name: part.stat().st_mtime_ns for part in parts}
+    assert len(written) == 1
+
+    again = make_context("halves")
+    seen = []
+
+    def step(what, done, total):
+        seen.append({part.name: part.stat().st_mtime_ns for part in parts})
+
+    again.progress.step = step
+    halves = run_stage(collect(sources=three), again)
+    assert seen == [written] * 3
     assert halves.manifest.records_sha256 == whole.manifest.records_sha256
     assert list(halves.rejected()) == list(whole.rejected())
+    assert (halves.files / "counts.csv").read_bytes() == (whole.files / "counts.csv").read_bytes()
+    assert not (halves.folder / "work").exists()
+
+
+def test_processes_do_not_decide_the_bytes(three, make_context):
+    alone = run_stage(collect(sources=three), make_context("alone"))
+    ctx = make_context("shared")
+    ctx.processes = 2
+    shared = run_stage(collect(sources=three), ctx)
+    assert shared.manifest.records_sha256 == alone.manifest.records_sha256
+    assert list(shared.rejected()) == list(alone.rejected())
+
+
+def test_a_file_that_kills_the_parser_spoils_nothing_else(three, tmp_path, make_context):
+    (tmp_path / "two" / "Bomb.java").write_text("a<\n" * 40_000)
+    ctx = make_context("collect")
+    ctx.processes = 2
+    artifact = run_stage(collect(sources=three), ctx)
+    assert artifact.manifest.kept == 4
+    (slow,) = [record for record in artifact.rejected() if record.reason == "slow_parse"]
+    assert slow.detail == (
+        "directory:two/Bomb.java: the parser took all memory for its 120,000 bytes"
+    )
+
+
+def test_near_duplicates_are_named_and_counted(tmp_path, make_context):
+    body = "    total = 0\n    for item in items:\n        total += weigh(item)\n    return total\n"
+    lines = "".join(f"    log({n}, 'step {n}', items)\n" for n in range(8))
+    for name, extra in (("a", ""), ("b", "    done()\n")):
+        code = f"def weigh_all(items):\n{lines}{extra}{body}"
+        (tmp_path / f"{name}.py").write_text(code)
+    source = {"directory": str(tmp_path)}
+    artifact = run_stage(collect(sources=[source]), make_context("near"))
+    (record,) = artifact.rejected()
+    assert record.reason == "near_duplicate"
+    label = f"directory:{tmp_path.name}"
+    assert record.detail.startswith(f"{label}/b.py:1 weigh_all: 0.")
+    assert record.detail.endswith(f" similar to {label}/a.py:1 weigh_all")
+    assert (artifact.files / "counts.csv").read_text().splitlines() == [
+        "source,language,outcome,count",
+        f"{label},python,kept,1",
+        f"{label},python,near_duplicate,1",
+    ]
+    both = run_stage(collect(sources=[source], near_duplicates=False), make_context("both"))
+    assert both.manifest.kept == 2
+
+
+@pytest.mark.parametrize("near", [{}, {"threshold": 1.0}])
+def test_what_an_earlier_dataset_has_is_refused(three, tmp_path, make_context, near):
+    earlier = run_stage(collect(sources=three[:1]), make_context("earlier"))
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"code": LONG.format(name="two").replace('    """Doc."""\n', "")}))
+    against = [str(earlier.folder), str(rows)]
+    stage = collect(sources=three, near_duplicates={"against": against, **near})
+    artifact = run_stage(stage, make_context("collect"))
+    assert [raw.name for raw in artifact.records(RawCode)] == ["three"]
+    details = [record.detail for record in artifact.rejected()]
+    assert "directory:two/a.py:1 two: the same text as rows.jsonl: row 1" in details
+    assert (
+        "directory:two/a.py:7 shared: the same text as earlier: directory:one/a.py shared"
+        in details
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("no/such.jsonl", None, "Cannot read the earlier dataset"),
+        ("folder", None, "is no stage folder"),
+        ("rows.jsonl", '{"code": "x"}\n{"text": "y"}\n', "row 2 has no text `code`"),
+        ("rows.parquet", "no parquet", "cannot be used"),
+    ],
+)
+def test_an_earlier_dataset_that_cannot_be_read(three, tmp_path, make_context, name, text, message):
+    (tmp_path / "folder").mkdir()
+    path = tmp_path / name
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        stage = collect(sources=three, near_duplicates={"against": [str(path)]})
+        run_stage(stage, make_context("collect"))
+
+
+def test_licences_that_are_not_wanted_are_refused(three, tmp_path, make_context):
+    (tmp_path / "one" / "a.py").write_text(
+        "# SPDX-License-Identifier: MIT\n" + LONG.format(name="one")
+    )
+    (tmp_path / "two" / "a.py").write_text(
+        "# SPDX-License-Identifier: GPL-3.0-only\n" + LONG.format(name="two")
+    )
+    stage = collect(sources=three, licenses="permissive")
+    artifact = run_stage(stage, make_context("collect"))
+    assert [(raw.name, raw.license) for raw in artifact.records(RawCode)] == [("one", "MIT")]
+    assert artifact.manifest.rejected == {"license_unknown": 2, "license_not_allowed": 1}
 
 
 def test_a_changed_source_or_filter_makes_another_fingerprint(source, tmp_path, make_context):
@@ -76,11 +192,12 @@ def test_a_filter_can_be_switched_off_and_changed(source, make_context):
     artifact = run_stage(stage, make_context("collect"))
     assert [raw.name for raw in artifact.records(RawCode)] == ["one", "two"]
     assert artifact.manifest.rejected["too_long"] == 1
-    assert list(stage.identity()["filters"]) == ["length", "constructor", "trivial"]
+    assert "test" not in stage.identity()["filters"]
+    assert stage.identity()["filters"]["length"]["most"] == 100
 
 
 def test_a_filter_of_your_own_runs_where_it_is_named(source, make_context):
-    name = "wavecoder.collect.filters:Length"
+    name = "wavecoder.collect.filters.functions:Length"
     stage = collect(sources=[source], filters={name: {"most": 60}})
     assert run_stage(stage, make_context("collect")).manifest.kept == 0
 
@@ -171,4 +288,4 @@ def test_the_order_of_filters_in_the_recipe_decides_nothing(tmp_path):
         for names in (("self_contained", "documented"), ("documented", "self_contained"))
     ]
     assert made[0].identity() == made[1].identity()
-    assert list(made[0]._filter_options) == list(made[1]._filter_options)
+    assert list(made[0]._filters) == list(made[1]._filters)

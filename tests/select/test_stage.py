@@ -1,3 +1,6 @@
+import json
+from collections import Counter
+
 import numpy as np
 import pytest
 import yaml
@@ -13,6 +16,7 @@ from wavecoder.errors import (
 from wavecoder.plugins import validate
 from wavecoder.records import RawCode, Rejected
 from wavecoder.select import Select, kcenter_greedy
+from wavecoder.select.near import near
 from wavecoder.stage import OnExisting, run_stage
 
 N = 30
@@ -41,16 +45,27 @@ class Given:
 
 
 class Table:
-    """An embedder whose vectors are a fixed table."""
+    """An embedder whose vectors are drawn by the function's content."""
 
     class Config(BaseModel, extra="forbid", frozen=True):
-        rows: int = N
+        rows: int = 1000
 
     def __init__(self, config):
         self.config = config
 
-    def embed(self, raw_codes, seed):
-        return np.random.default_rng(0).normal(size=(self.config.rows, 5))
+    def identity(self):
+        return {}
+
+    def fit(self, sample, seed):
+        pass
+
+    def embed(self, raw_codes):
+        rows = [vector(raw) for raw in raw_codes]
+        return np.array(rows[: self.config.rows], dtype=np.float32)
+
+
+def vector(raw):
+    return np.random.default_rng(int(raw.content_hash, 16)).normal(size=5)
 
 
 def select(**table):
@@ -83,7 +98,7 @@ def test_the_selected_records_are_what_is_written_in_pick_order(make_context, up
     artifact = run_stage(select(embedder=table, k=7), ctx)
     inputs = list(upstream["collect"].records(RawCode))
     first = [raw.id for raw in inputs].index(next(iter(artifact.records(RawCode))).id)
-    expected = kcenter_greedy(Table(Table.Config()).embed(inputs, 0), 7, first=first)
+    expected = kcenter_greedy(Table(Table.Config()).embed(inputs), 7, first=first)
 
     assert list(artifact.records(RawCode)) == [inputs[row] for row in expected.indices]
     assert [raw.id for raw in artifact.records(RawCode)] != [raw.id for raw in inputs[:7]]
@@ -93,7 +108,7 @@ def test_the_selected_records_are_what_is_written_in_pick_order(make_context, up
         Rejected(
             id=inputs[row].id,
             reason="not_selected",
-            detail=f"distance {expected.distances[row]:.3f} to its nearest center",
+            detail="other functions are farther from the picks; `wavecoder near` names its nearest",
         )
         for row in left
     ]
@@ -158,16 +173,106 @@ def test_a_run_killed_among_its_outcomes_ends_the_same(make_context, upstream, t
 
     class Killed(Select):
         def run(self, inputs, ctx):
-            for number, outcome in enumerate(super().run(inputs, ctx)):
-                if number == 4:
-                    raise KeyboardInterrupt
-                yield outcome
+            yield next(super().run(inputs, ctx))
+            raise KeyboardInterrupt
 
     ctx = make_context("select", upstream)
     with pytest.raises(KeyboardInterrupt):
         run_stage(Killed(validate(Select.Config, {"embedder": table, "k": 9}, "select")), ctx)
+    assert not (ctx.folder / "records.parquet").exists()
     resumed = run_stage(select(embedder=table, k=9), ctx)
     assert resumed.manifest.records_sha256 == whole.manifest.records_sha256
+
+
+@pytest.mark.parametrize("selector", ["random", "kmeans", "facility_location"])
+def test_other_selectors_fit_the_same_place(make_context, upstream, table, selector):
+    artifact = run_stage(
+        select(embedder=table, k=6, selector=selector), make_context("select", upstream)
+    )
+    assert len({raw.id for raw in artifact.records(RawCode)}) == 6
+    assert len(np.load(artifact.files / "radii.npy")) == 0
+    centers = (artifact.files / "centers.csv").read_text().splitlines()
+    assert len(centers) == 7
+    assert centers[1].split(",")[2] == ""
+
+
+def test_an_earlier_selection_is_extended(make_context, upstream, table):
+    inputs = list(upstream["collect"].records(RawCode))
+    half = {"collect": run_stage(Given(inputs[:10]), make_context("half"))}
+    earlier = run_stage(select(embedder=table, k=4), make_context("earlier", half))
+    rest = {"collect": run_stage(Given(inputs[10:]), make_context("rest"))}
+    artifact = run_stage(
+        select(embedder=table, k=5, extend=str(earlier.folder)), make_context("select", rest)
+    )
+    centers = [vector(raw) for raw in earlier.records(RawCode)]
+    rows = np.array([vector(raw) for raw in [*inputs[10:]]] + centers, dtype=np.float32)
+    expected = kcenter_greedy(rows, 5, first=None, initial=range(20, 24))
+    assert [raw.id for raw in artifact.records(RawCode)] == [
+        inputs[10 + row].id for row in expected.indices
+    ]
+
+
+@pytest.mark.parametrize(
+    ("quotas", "counts"),
+    [
+        ("language", {"go": 2, "java": 5, "python": 5}),
+        ({"language": {"python": 11, "go": 1}}, {"go": 1, "python": 11}),
+    ],
+)
+def test_quotas_bound_what_each_language_gives(make_context, raw_code, table, quotas, counts):
+    codes = [raw_code(f"f({n})", "python", f"p{n}") for n in range(20)]
+    codes += [raw_code(f"g({n})", "java", f"j{n}") for n in range(9)]
+    codes += [raw_code(f"h({n})", "go", f"g{n}") for n in range(2)]
+    upstream = {"collect": run_stage(Given(codes), make_context("collect"))}
+    stage = select(embedder=table, k=12, quotas=quotas)
+    artifact = run_stage(stage, make_context("select", upstream))
+    languages = [raw.language for raw in artifact.records(RawCode)]
+    assert Counter(languages) == counts
+    figures = json.loads((artifact.files / "coverage.json").read_text())
+    assert {
+        name: group["selected"]
+        for name, group in figures["by_language"].items()
+        if group["selected"]
+    } == counts
+
+
+@pytest.mark.parametrize(
+    ("quotas", "message"),
+    [
+        ({"language": {"pyhton": 3}}, "Did you mean 'python'"),
+        ({"language": {"python": 1}}, "allow 1 functions and select.k is 2"),
+    ],
+)
+def test_quotas_that_do_not_fit(make_context, upstream, table, quotas, message):
+    with pytest.raises(ConfigError, match=message):
+        run_stage(select(embedder=table, k=2, quotas=quotas), make_context("select", upstream))
+
+
+def test_too_little_memory_is_said_before_picking(make_context, upstream, table, monkeypatch):
+    monkeypatch.setattr("wavecoder.machine.free_memory", lambda: 1000)
+    with pytest.raises(ConfigError, match=r"needs \d+\.\d GB of memory and 0\.0 GB are free"):
+        run_stage(select(embedder=table, k=2), make_context("select", upstream))
+
+
+def test_near_says_why_a_function_was_picked(make_context, upstream, table):
+    artifact = run_stage(select(embedder=table, k=8), make_context("select", upstream))
+    collect = upstream["collect"]
+    picked = list(artifact.records(RawCode))
+    radii = np.load(artifact.files / "radii.npy")
+    found = near(collect, artifact, picked[5].id, 3)
+    assert (found.raw, found.pick) == (picked[5], 5)
+    assert found.added == pytest.approx(float(radii[4]), abs=1e-5)
+    assert near(collect, artifact, picked[0].id).added is None
+    other = next(iter(artifact.rejected())).id
+    found = near(collect, artifact, other, 3)
+    assert found.pick is None
+    by_hand = sorted(np.linalg.norm(vector(found.raw) - vector(raw)) for raw in picked)[:3]
+    assert [one.distance for one in found.picks] == pytest.approx(by_hand, abs=1e-5)
+    assert len(found.others) == 3
+    with pytest.raises(ConfigError, match="30 functions are called 'f'"):
+        near(collect, artifact, "f")
+    with pytest.raises(ConfigError, match="no function with the id or name 'g'"):
+        near(collect, artifact, "g")
 
 
 def test_a_k_larger_than_what_was_kept_is_one_sentence(make_context, upstream):
@@ -206,10 +311,18 @@ def test_the_embedder_may_be_a_name_or_a_table_and_is_stored_resolved(
     embedder, options, make_context, upstream
 ):
     stage = select(embedder=embedder, k=2)
-    assert stage.identity() == {"embedder": {"lexical": options}, "k": 2}
+    resolved = {
+        "embedder": {"lexical": options},
+        "k": 2,
+        "selector": {"kcenter": {}},
+        "quotas": None,
+        "extend": None,
+        "dtype": "float32",
+    }
+    assert stage.identity() == {**resolved, "model": {}}
     artifact = run_stage(stage, make_context("select", upstream))
     stored = yaml.safe_load((artifact.folder / "config.yaml").read_text())
-    assert stored == {"embedder": {"lexical": options}, "k": 2}
+    assert stored == resolved
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """Collect: source code in, functions out, each with its place and its doc comment.
 
-`files.py` lists and reads files, `sources.py` says which; `filters.py` rejects functions by rule.
-`stage.py` runs a record through: source -> filters in order -> exact duplicates.
-To add a source or a filter: a class of the Protocol's shape and an entry point; see `plugins.py`.
+`sources/` says where functions come from, `licenses/` under which licence, `filters/` rejects by
+rule, `near_duplicates.py` what repeats another function. `stage.py` brings them together; pieces of
+sources are read in several processes into parts on disk (`parts.py`), and duplicates are decided
+over all of them at once (`duplicates.py`).
 """
 
 from wavecoder.collect.stage import Collect

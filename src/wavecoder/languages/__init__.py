@@ -8,7 +8,9 @@ from wavecoder.languages.cutting import FunctionSpan, functions, statements
 from wavecoder.languages.scope import is_self_contained, outside_names
 from wavecoder.languages.syntax import (
     Leaf,
+    SlowParseError,
     SyntaxIssue,
+    careful_parsing,
     leaves,
     parse,
     parses,
@@ -30,7 +32,9 @@ __all__ = [
     "FunctionSpan",
     "Language",
     "Leaf",
+    "SlowParseError",
     "SyntaxIssue",
+    "careful_parsing",
     "functions",
     "is_self_contained",
     "language",

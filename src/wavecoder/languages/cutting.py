@@ -21,6 +21,8 @@ _MOST_SCOPES = 10
 
 _SPACE = re.compile(rb"[ \t\f]*")
 _STRING = re.compile(r"""[rRuU]?(\"{3}|'{3}|"|')(.*)\1""", re.DOTALL)
+_MARK_BEFORE = re.compile(r"^\s*(?:/\*[*!]*|\*+(?!/)|//[/!]*|#+[:!]?)?")
+_MARK_BEHIND = re.compile(r"\s*\*+/\s*$")
 _BODIES = re.compile(r"block|body|compound")
 _FUNCTION_VALUES = frozenset({"arrow_function", "function_expression", "generator_function"})
 _DECLARATIONS = frozenset({"lexical_declaration", "variable_declaration", "expression_statement"})
@@ -71,7 +73,7 @@ def functions(text: str, language: str) -> Iterator[FunctionSpan]:
         node, parent, scopes = pending.pop()
         kind = node.type
         if kind in row.comments:
-            file.see_comment(node)
+            file.comments.append(node)
         elif kind in row.leads:
             file.see_lead(node)
         elif value := _function(node, row):
@@ -80,7 +82,10 @@ def functions(text: str, language: str) -> Iterator[FunctionSpan]:
             file.lead = None
             if kind in row.scopes:
                 scopes = (*scopes, *file.scope(node))[-_MOST_SCOPES:]
-            pending.extend((child, node, scopes) for child in reversed(node.named_children))
+            elif kind in row.barren or (row.holders and kind not in row.holders | row.wrappers):
+                continue
+            if node.named_child_count:
+                pending.extend([(child, node, scopes) for child in reversed(node.named_children)])
 
 
 def statements(text: str, language: str) -> list[str]:
@@ -146,17 +151,8 @@ class _File:
         self.data = data
         self.row = row
         self.lead: _Lines | None = None
-        self._comments: dict[int, tuple[int, str]] = {}
-        """By the row they end at, those alone on their lines: row they start at, and text."""
-
-    def see_comment(self, node: Node) -> None:
-        """Remember a comment that no code stands before."""
-        row, column = node.start_point
-        if self._indent(node.start_byte - column) == column:
-            end = node.end_point
-            # Rust's doc comments reach to the start of the next line.
-            last = end.row - (end.column == 0 and end.row > row)
-            self._comments[last] = (row, _text(node, self.data).rstrip())
+        self.comments: list[Node] = []
+        """Those behind the last function."""
 
     def see_lead(self, node: Node) -> None:
         """Remember a decorator that stands before its function, not inside it."""
@@ -179,7 +175,8 @@ class _File:
             docstring, cut, mend = _docstring(value, self.data)
             pieces = [self.data[start : cut.start], mend, self.data[cut.stop : outer.end_byte]]
         else:
-            docstring = self._comment_above(first_row)
+            docstring = self._comment_above(first_row) if self.comments else None
+        self.comments.clear()
         margin = self.data[left : left + self._indent(left)]
         return FunctionSpan(
             name=".".join(names),
@@ -189,7 +186,7 @@ class _File:
             end_line=end.row + (end.column > 0),
             docstring=docstring,
             code=_dedent(b"".join(pieces), margin).decode("utf-8", "replace").rstrip(),
-            issue=first_issue(outer, self.data),
+            issue=first_issue(outer, self.data) if outer.has_error else None,
         )
 
     def name(self, node: Node) -> str:
@@ -226,17 +223,28 @@ class _File:
         return found.end() - line_start if found else 0
 
     def _comment_above(self, row: int) -> str | None:
-        """Return the text of the comment that ends on the line before `row`."""
+        """Return the text of the comment that ends on the line before `row`.
+
+        Only comments that no code stands before count.
+        """
         parts: list[str] = []
-        while found := self._comments.get(row - 1):
-            row, text = found
+        for node in reversed(self.comments):
+            (first, column), end = node.start_point, node.end_point
+            # Rust's doc comments reach to the start of the next line.
+            last = end.row - (end.column == 0 and end.row > first)
+            if last < row - 1:
+                break
+            if last >= row or self._indent(node.start_byte - column) != column:
+                continue
+            text = _text(node, self.data).rstrip()
             is_block = text.startswith("/*")
             if is_block and parts:
                 break
             parts.append(text)
+            row = first
             if is_block:
                 break
-        return _plain("\n".join(reversed(parts)))
+        return _plain("\n".join(reversed(parts))) if parts else None
 
 
 def _declared(node: Node) -> Node | None:
@@ -272,8 +280,10 @@ def _plain(comment: str) -> str | None:
     """Return a comment's text without marks, rules and directives; None if nothing is left."""
     lines = []
     for line in comment.splitlines():
-        bare = re.sub(r"^\s*(?:/\*[*!]*|\*+(?!/)|//[/!]*|#+[:!]?)?", "", line)
-        bare = re.sub(r"\s*\*+/\s*$", "", bare).rstrip()
+        bare = _MARK_BEFORE.sub("", line, count=1)
+        if bare.endswith("/") or "*/" in bare:
+            bare = _MARK_BEHIND.sub("", bare)
+        bare = bare.rstrip()
         if not _DIRECTIVE.match(bare):
             lines.append(bare if re.search(r"\w", bare) else "")
     return cleandoc("\n".join(["", *lines])).strip() or None

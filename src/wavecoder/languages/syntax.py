@@ -5,11 +5,16 @@ UTF-8; lines and columns count from 1.
 """
 
 import re
+import time
 from collections.abc import Iterator
-from functools import lru_cache
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache, lru_cache
 from itertools import groupby, islice
+from multiprocessing import get_context
 from typing import NamedTuple
 
+from tree_sitter import Language as Grammar
 from tree_sitter import Node, Parser, Tree
 
 from wavecoder.languages.table import LANGUAGES, Language, grammars
@@ -17,7 +22,9 @@ from wavecoder.languages.table import LANGUAGES, Language, grammars
 __all__ = [
     "Leaf",
     "Reading",
+    "SlowParseError",
     "SyntaxIssue",
+    "careful_parsing",
     "first_issue",
     "leaves",
     "parse",
@@ -30,6 +37,20 @@ __all__ = [
 
 # Text that is no code at all has one in every line.
 _MOST_ISSUES = 20
+
+
+# A parse is given up behind so much CPU time: fifty times what code takes, which is 0.1 s a
+# megabyte, so that no file of people is cut off on a slow machine. What reaches it is no code
+# (`a<a<a<…` in Java), and takes memory by the square of its length: 1 GB a second.
+_SLOW_SECONDS, _SLOW_BYTES_PER_SECOND = 0.5, 200_000
+# Below this a parse is short whatever the text.
+_ALWAYS_QUICK = 8_192
+
+_careful: ContextVar[bool] = ContextVar("careful", default=False)
+
+
+class SlowParseError(ValueError):
+    """A text on which the parser takes time and memory out of all proportion."""
 
 
 class SyntaxIssue(NamedTuple):
@@ -72,6 +93,9 @@ def parse(text: str, language: str) -> Tree:
     Args:
         text: Code.
         language: A name from `LANGUAGES`.
+
+    Raises:
+        SlowParseError: It takes the parser fifty times as long as code of its length does.
     """
     return read(text, language, wrapped=False).tree
 
@@ -92,6 +116,8 @@ def syntax_errors(text: str, language: str) -> list[SyntaxIssue]:
     for reading in _readings(text, row, wrapped=True):
         root = reading.tree.root_node
         if not root.has_error:
+            if _is_one_function(reading, row):
+                return []
             issue = _not_code(list(_leaves(reading, row)), row)
             return [issue] if issue else []
         issues = _issues(root, reading.data, reading.start, reading.end)
@@ -141,12 +167,65 @@ def _readings(text: str, row: Language, *, wrapped: bool) -> Iterator[Reading]:
         is_page = data.lstrip().startswith(b"<?")
         loaded = loaded[1:] if is_page else loaded if b"<?" in data else loaded[:1]
     for grammar in loaded:
-        yield Reading(data, Parser(grammar).parse(data), 0, len(data))
+        yield Reading(data, _tree(grammar, data, row), 0, len(data))
         if row.wrap and wrapped:
             before, after = (part.encode() for part in row.wrap)
             inside = before + data + after
-            tree = Parser(grammar).parse(inside)
+            tree = _tree(grammar, inside, row)
             yield Reading(inside, tree, len(before), len(before) + len(data))
+
+
+@contextmanager
+def careful_parsing(careful: bool) -> Iterator[None]:
+    """Try every long text in a process of its own first: a parser may take all memory and die.
+
+    That happens inside the parser, where no callback is called, and only with text that is no code.
+    """
+    token = _careful.set(careful)
+    try:
+        yield
+    finally:
+        _careful.reset(token)
+
+
+# Filters ask several things of one function, one after the other.
+@lru_cache(maxsize=8)
+def _short_tree(grammar: Grammar, data: bytes) -> Tree:
+    return Parser(grammar).parse(data)
+
+
+def _tree(grammar: Grammar, data: bytes, row: Language) -> Tree:
+    if len(data) <= _ALWAYS_QUICK:
+        return _short_tree(grammar, data)
+    if _careful.get() and not _survives(data, row):
+        raise SlowParseError(f"the parser took all memory for its {len(data):,} bytes")
+    most = _SLOW_SECONDS + len(data) / _SLOW_BYTES_PER_SECOND
+    end = time.thread_time() + most
+
+    def is_slow(_offset: int, _has_error: bool) -> bool:
+        return time.thread_time() > end
+
+    def chunk(offset: int, _point: object) -> bytes:
+        return data[offset:]
+
+    try:
+        return Parser(grammar).parse(chunk, progress_callback=is_slow)
+    except ValueError as error:
+        raise SlowParseError(
+            f"the parser took more than {most:.1f} s for its {len(data):,} bytes"
+        ) from error
+
+
+def _survives(data: bytes, row: Language) -> bool:
+    process = get_context("spawn").Process(target=_try, args=(data, row.name))
+    process.start()
+    process.join()
+    return process.exitcode == 0
+
+
+def _try(data: bytes, name: str) -> None:
+    for grammar in grammars(name):
+        Parser(grammar).parse(data)
 
 
 def _leaves(reading: Reading, row: Language) -> Iterator[Leaf]:
@@ -217,6 +296,36 @@ def _issues(node: Node, data: bytes, start: int, end: int) -> Iterator[SyntaxIss
             column = len(data[data.rfind(b"\n", 0, at) + 1 : at].decode("utf-8", "replace")) + 1
             yield SyntaxIssue(row, column, what)
         pending.extend(reversed(broken))
+
+
+def _is_one_function(reading: Reading, row: Language) -> bool:
+    """Say whether a text without errors is a function with a body, and nothing else.
+
+    Such a text is code, but for words and other languages that fit a lenient grammar; where there
+    may be some, it is not said.
+    """
+    data, tree, start, end = reading
+    if _doubtful(row.name).search(data, start, end):
+        return False
+    node = tree.root_node.descendant_for_byte_range(start, end)
+    while node is not None and node.type not in row.functions:
+        node = next((one for one in node.named_children if one.type not in row.comments), None)
+    body = node.child_by_field_name("body") if node else None
+    if node is None or body is None or not body.named_child_count:
+        return False
+    rest = data[node.end_byte : end].strip()
+    return not rest and node.start_byte >= start
+
+
+@cache
+def _doubtful(name: str) -> re.Pattern[bytes]:
+    """Return what is in every text that fits the grammar and is no code of the language."""
+    row = LANGUAGES[name]
+    foreign = "|".join(sorted(row.foreign))
+    parts = [rf"\b(?:{foreign})\s+\w"] if foreign else []
+    if row.bare_calls:
+        parts.append(r"\w[ \t]+\w+[ \t]+\w+[ \t]+\w")
+    return re.compile("|".join(parts or [r"(?!)"]).encode())
 
 
 def _not_code(found: list[Leaf], row: Language) -> SyntaxIssue | None:

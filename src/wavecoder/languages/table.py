@@ -53,6 +53,10 @@ class Language:
     """Node types that give a name to a function: field of the name, field of the function."""
     scopes: frozenset[str] = frozenset()
     """Node types whose name qualifies the functions inside: classes and their like."""
+    holders: frozenset[str] | None = None
+    """Node types that functions are looked for in, beside scopes and wrappers; None for any."""
+    barren: frozenset[str] = frozenset()
+    """Node types that they are not looked for in."""
     wrappers: frozenset[str] = frozenset()
     """Node types around a single function that belong to it: decorators, template heads."""
     leads: frozenset[str] = frozenset()
@@ -85,7 +89,14 @@ _SCRIPT_ASSIGNED = MappingProxyType(
 )
 _SCRIPT_FUNCTIONS = _set("function_declaration generator_function_declaration method_definition")
 _SCRIPT_STRINGS = _set("string template_string regex")
+_SCRIPT_BARREN = _SCRIPT_STRINGS | _set(
+    "import_statement member_expression subscript_expression formal_parameters jsx_opening_element "
+    "interface_declaration type_alias_declaration ambient_declaration enum_declaration "
+    "type_annotation type_parameters type_arguments function_signature method_signature "
+    "abstract_method_signature"
+)
 _CLASS = ("class X {\n", "\n}")
+_PREPROCESSOR = "preproc_if preproc_ifdef preproc_else preproc_elif preproc_elifdef"
 
 _ROWS = (
     Language(
@@ -97,6 +108,11 @@ _ROWS = (
         grammars=("tree_sitter_python:language",),
         functions=_set("function_definition"),
         scopes=_set("class_definition"),
+        holders=_set(
+            "module block if_statement elif_clause else_clause try_statement except_clause "
+            "finally_clause with_statement for_statement while_statement match_statement "
+            "case_clause ERROR"
+        ),
         wrappers=_set("decorated_definition"),
         strings=_set("string"),
     ),
@@ -111,6 +127,10 @@ _ROWS = (
         scopes=_set(
             "class_declaration interface_declaration enum_declaration record_declaration "
             "annotation_type_declaration"
+        ),
+        holders=_set(
+            "program class_body interface_body enum_body enum_body_declarations enum_constant "
+            "annotation_type_body ERROR"
         ),
         comments=_set("line_comment block_comment"),
         strings=_set("string_literal character_literal"),
@@ -127,6 +147,7 @@ _ROWS = (
         functions=_SCRIPT_FUNCTIONS,
         assigned=_SCRIPT_ASSIGNED,
         scopes=_set("class_declaration class"),
+        barren=_SCRIPT_BARREN,
         leads=_set("decorator"),
         comments=_set("comment html_comment hash_bang_line"),
         strings=_SCRIPT_STRINGS,
@@ -146,6 +167,7 @@ _ROWS = (
         functions=_SCRIPT_FUNCTIONS,
         assigned=_SCRIPT_ASSIGNED,
         scopes=_set("class_declaration abstract_class_declaration class"),
+        barren=_SCRIPT_BARREN,
         leads=_set("decorator"),
         comments=_set("comment html_comment hash_bang_line"),
         strings=_SCRIPT_STRINGS,
@@ -160,6 +182,12 @@ _ROWS = (
         grammars=("tree_sitter_php:language_php_only", "tree_sitter_php:language_php"),
         functions=_set("function_definition method_declaration"),
         scopes=_set("class_declaration interface_declaration trait_declaration enum_declaration"),
+        holders=_set(
+            "program declaration_list enum_declaration_list namespace_definition "
+            "compound_statement if_statement else_clause else_if_clause colon_block "
+            "return_statement expression_statement assignment_expression "
+            "object_creation_expression anonymous_class ERROR"
+        ),
         strings=_set("string encapsed_string heredoc nowdoc"),
         wrap=_CLASS,
     ),
@@ -171,6 +199,7 @@ _ROWS = (
         suffixes=(".go",),
         grammars=("tree_sitter_go:language",),
         functions=_set("function_declaration method_declaration"),
+        holders=_set("source_file ERROR"),
         strings=_set("interpreted_string_literal raw_string_literal rune_literal"),
     ),
     Language(
@@ -181,6 +210,10 @@ _ROWS = (
         grammars=("tree_sitter_ruby:language",),
         functions=_set("method singleton_method"),
         scopes=_set("class module"),
+        barren=_set(
+            "argument_list hash array scope_resolution binary string string_array symbol_array "
+            "method_parameters superclass"
+        ),
         strings=_set("string string_array symbol_array regex delimited_symbol"),
         bare_calls=True,
         foreign=_set(
@@ -196,6 +229,9 @@ _ROWS = (
         suffixes=(".c", ".h"),
         grammars=("tree_sitter_c:language",),
         functions=_set("function_definition"),
+        holders=_set(
+            f"translation_unit linkage_specification declaration_list {_PREPROCESSOR} ERROR"
+        ),
         strings=_set("string_literal char_literal system_lib_string"),
         foreign=_DEFINERS | _set("var class public private protected namespace template import"),
     ),
@@ -208,6 +244,11 @@ _ROWS = (
         grammars=("tree_sitter_cpp:language",),
         functions=_set("function_definition"),
         scopes=_set("class_specifier struct_specifier union_specifier"),
+        holders=_set(
+            "translation_unit linkage_specification declaration_list namespace_definition "
+            "field_declaration_list field_declaration declaration type_definition "
+            f"export_declaration {_PREPROCESSOR} ERROR"
+        ),
         wrappers=_set("template_declaration"),
         strings=_set("string_literal raw_string_literal char_literal system_lib_string"),
         wrap=("class X {\n", "\n};"),
@@ -221,6 +262,7 @@ _ROWS = (
         grammars=("tree_sitter_rust:language",),
         functions=_set("function_item"),
         scopes=_set("impl_item trait_item"),
+        holders=_set("source_file mod_item declaration_list foreign_mod_item ERROR"),
         leads=_set("attribute_item"),
         comments=_set("line_comment block_comment"),
         strings=_set("string_literal raw_string_literal char_literal"),
@@ -235,6 +277,10 @@ _ROWS = (
         functions=_set("method_declaration constructor_declaration local_function_statement"),
         scopes=_set(
             "class_declaration struct_declaration interface_declaration record_declaration"
+        ),
+        holders=_set(
+            "compilation_unit namespace_declaration file_scoped_namespace_declaration "
+            "declaration_list global_statement block preproc_if preproc_elif preproc_else ERROR"
         ),
         strings=_set(
             "string_literal verbatim_string_literal raw_string_literal character_literal "

@@ -5,8 +5,8 @@ Files: vectors.npy (a row an input) and radii.npy (the cover radius after each p
 Run it: `wavecoder run RECIPE -o RUN --first select --last select`.
 """
 
+from wavecoder.select.embedders.lexical import Lexical
 from wavecoder.select.kcenter import Selection, kcenter_greedy
-from wavecoder.select.lexical import Lexical
 from wavecoder.select.stage import Select
 
 __all__ = ["Lexical", "Select", "Selection", "kcenter_greedy"]

@@ -1,22 +1,41 @@
-"""The stage `select`: embed the functions, pick the most diverse ones (paper section 2.2.1)."""
+"""The stage `select`: embed the functions, pick the most diverse ones (paper section 2.2.1).
 
+```yaml
+select:
+  embedder: lexical
+  k: 20000
+  selector: kcenter          # or random, kmeans, facility_location
+  quotas: language           # as many of each language as there are; or {language: {python: 100}}
+  extend: runs/old/2-select  # an earlier selection, whose functions count as picked
+```
+"""
+
+import csv
+import json
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from wavecoder.artifact import writing
-from wavecoder.errors import ConfigError
-from wavecoder.plugins import load_plugin, validate
-from wavecoder.protocols import Embedder
+from wavecoder.artifact import Artifact, Records, Rows, write_text, writing
+from wavecoder.errors import ArtifactError, ConfigError
+from wavecoder.machine import need_memory
+from wavecoder.plugins import configure
+from wavecoder.protocols import Embedder, Selector
 from wavecoder.records import RawCode, Rejected
-from wavecoder.select.kcenter import kcenter_greedy
+from wavecoder.select.coverage import coverage
+from wavecoder.select.embedding import cache_name, embed_records
+from wavecoder.select.kcenter import memory_needed
+from wavecoder.select.quotas import Quotas
 from wavecoder.stage import Context
 
 __all__ = ["Select"]
+
+_KEYS = ("language", "source", "repository")
 
 
 class Select:
@@ -27,7 +46,7 @@ class Select:
     """
 
     name: ClassVar[str] = "select"
-    data_version: ClassVar[int] = 1
+    data_version: ClassVar[int] = 2
     streaming: ClassVar[bool] = False
     writes: ClassVar[type[RawCode]] = RawCode
 
@@ -42,10 +61,18 @@ class Select:
         """Who makes vectors of functions: a name, or a name with its options."""
         k: Annotated[int, Field(ge=1)] = 24
         """How many functions to select; at most as many as `collect` kept."""
+        selector: dict[str, dict[str, Any]] = Field(default={"kcenter": {}})
+        """Who picks: a name, or a name with its options."""
+        quotas: Quotas | None = None
+        """How many of each language, source or repository; as the selector likes unless given."""
+        extend: Path | None = None
+        """Folder of an earlier `select`: its functions count as picked and are not picked again."""
+        dtype: Literal["float32", "float16"] = "float32"
+        """How a vector's numbers are stored; float16 halves the file."""
 
-        @field_validator("embedder", mode="before")
+        @field_validator("embedder", "selector", mode="before")
         @classmethod
-        def _one_embedder(cls, value: object) -> object:
+        def _one_plugin(cls, value: object) -> object:
             """Read `lexical`, and `{lexical: }` with nothing behind it, as `{lexical: {}}`."""
             if isinstance(value, str):
                 return {value: {}}
@@ -54,26 +81,30 @@ class Select:
             return {name: {} if options is None else options for name, options in value.items()}
 
     def __init__(self, config: Config) -> None:
-        """Build the embedder.
+        """Build the embedder and the selector.
 
         Raises:
-            PluginError: There is no such embedder.
+            PluginError: There is no such embedder or selector.
             ConfigError: Its options do not fit it.
         """
-        ((name, table),) = config.embedder.items()
-        plugin: Any = load_plugin("embedders", name)
-        options = validate(plugin.Config, table, f"select.embedder.{name}")
-        self._embedder: Embedder = plugin(options)
-        # With the embedder's defaults filled in: a changed default is another coreset.
+        self._embedder: Embedder = _plugin("embedders", config.embedder, "select.embedder")
+        self._selector: Selector = _plugin("selectors", config.selector, "select.selector")
+        # With the plugins' defaults filled in: a changed default is another coreset.
         self.config = config.model_copy(
-            update={"embedder": {name: options.model_dump(mode="json")}}
+            update={
+                "embedder": {name: _options(self._embedder) for name in config.embedder},
+                "selector": {name: _options(self._selector) for name in config.selector},
+            }
         )
+        self._earlier = None if config.extend is None else _earlier(config.extend)
 
     def identity(self) -> Mapping[str, object]:
-        """Return `k` and the embedder with all its options."""
-        return {"embedder": self.config.embedder, "k": self.config.k}
+        """Return what decides the picks: `k`, embedder, selector, quotas, the earlier selection."""
+        earlier = self._earlier and self._earlier.manifest.records_sha256
+        table = self.config.model_dump(mode="json", exclude={"extend"})
+        return {**table, "model": dict(self._embedder.identity()), "extend": earlier}
 
-    def inputs(self, ctx: Context) -> Iterable[RawCode]:
+    def inputs(self, ctx: Context) -> "_Tables":
         """Return what `collect` kept.
 
         Raises:
@@ -94,37 +125,198 @@ class Select:
                 f"select.k is {self.config.k} and collect kept {len(found)} functions; "
                 f"set k to at most {len(found)} or collect more."
             )
-        return found
+        return _Tables(found)
 
-    def run(self, inputs: Iterable[RawCode], ctx: Context) -> Iterator[RawCode | Rejected]:
+    def run(self, inputs: Iterable[Rows], ctx: Context) -> Iterator[Rows]:
         """Yield the selected functions in pick order, then the others in input order."""
-        raw_codes = list(inputs)
-        ctx.progress.note(f"select: embedding {len(raw_codes)} functions")
-        vectors = self._embedder.embed(raw_codes, ctx.seed)
-        if len(vectors) != len(raw_codes):
-            raise ConfigError(
-                f"The embedder gave {len(vectors)} vectors for {len(raw_codes)} functions; "
-                f"mend it or use another."
-            )
-        first = ctx.rng("first center").randrange(len(raw_codes))
-        selection = kcenter_greedy(vectors, self.config.k, first=first, on_pick=ctx.check_stop)
-        _save(ctx.files / "vectors.npy", vectors)
-        _save(ctx.files / "radii.npy", selection.radii)
+        found = ctx.upstream["collect"].records(RawCode)
+        n = len(found)
+        columns = _columns(found)
+        earlier = [] if self._earlier is None else list(self._earlier.records(RawCode))
+        vectors = self._embed(found, earlier, ctx)
+        groups, quotas = None, None
+        if self.config.quotas is not None:
+            key = self.config.quotas.by
+            groups, quotas = self.config.quotas.count(columns[key], self.config.k)
+            groups = np.concatenate([groups, np.full(len(earlier), len(quotas), np.int64)])
+            quotas = np.append(quotas, 0)
+        k = self.config.k
+        half = self.config.dtype == "float16"
+        needed = memory_needed(len(vectors), vectors.shape[1], k + len(earlier), half=half)
+        need_memory(needed, "select", "Use select.dtype=float16, a smaller k, or fewer functions.")
 
-        selected = selection.indices.tolist()
-        for row in selected:
-            yield raw_codes[row]
-        left = set(range(len(raw_codes))).difference(selected)
-        for row in sorted(left):
-            yield Rejected(
-                id=raw_codes[row].id,
-                reason="not_selected",
-                detail=f"distance {selection.distances[row]:.3f} to its nearest center",
-            )
+        def on_pick(done: int) -> None:
+            ctx.check_stop()
+            ctx.progress.step("picked", done, k)
+
+        selection = self._selector.select(
+            vectors,
+            k,
+            rng=ctx.rng("first center"),
+            initial=range(n, n + len(earlier)),
+            groups=groups,
+            quotas=quotas,
+            on_pick=on_pick,
+        )
+        picks = selection.indices
+        with writing(ctx.files / "radii.npy"), (ctx.files / "radii.npy").open("w+b") as file:
+            np.save(file, np.asarray(selection.radii, dtype=np.float32))
+        ctx.progress.note("select: measuring how well the picks stand for the others")
+        self._measure(vectors[:n], picks, selection.radii, columns, ctx)
+        yield Rows(_picked(found, picks))
+        is_picked = np.zeros(n, dtype=bool)
+        is_picked[picks] = True
+        start = 0
+        for rows in inputs:
+            here = is_picked[start : start + len(rows)]
+            start += len(rows)
+            yield _others(rows.table, here)
+
+    def _embed(self, found: Records[RawCode], earlier: list[RawCode], ctx: Context) -> Any:
+        """Return one vector a function, those of the earlier selection last."""
+        identity = {**self.config.embedder, "model": dict(self._embedder.identity())}
+
+        def progress(done: int, total: int) -> None:
+            ctx.progress.step("embedded", done, total)
+
+        return embed_records(
+            _Chain(found, earlier),
+            self._embedder,
+            ctx.files,
+            identity=identity,
+            seed=ctx.seed,
+            dtype=self.config.dtype,
+            cache=ctx.folder.parent / "vectors" / cache_name(identity, self.config.dtype),
+            processes=ctx.processes,
+            check=ctx.check_stop,
+            progress=progress,
+            note=lambda text: ctx.progress.note(f"select: {text}"),
+        )
+
+    def _measure(
+        self,
+        vectors: NDArray[Any],
+        picks: NDArray[np.int64],
+        radii: NDArray[np.float32],
+        columns: Mapping[str, Any],
+        ctx: Context,
+    ) -> None:
+        """Write coverage.json, and centers.csv: what each pick adds and what it stands for."""
+        names, codes = _codes(columns["language"])
+        languages = {name: codes == code for code, name in enumerate(names)}
+        measured = coverage(
+            vectors, picks, languages, rng=ctx.rng("coverage"), check=ctx.check_stop
+        )
+        figures = measured.figures
+        if len(radii):
+            places = np.unique(np.geomspace(1, len(radii), 24).astype(int))
+            figures["radius"] = {str(at): round(float(radii[at - 1]), 6) for at in places}
+        write_text(ctx.files / "coverage.json", json.dumps(figures, indent=2) + "\n")
+        path = ctx.files / "centers.csv"
+        with writing(path), path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("pick", "id", "distance_to_picks_before", "stands_for"))
+            ids = columns["id"].take(picks).to_pylist()
+            before = ["", *(f"{radius:.4f}" for radius in radii[:-1])]
+            before += [""] * (len(ids) - len(before))  # other selectors have no radii
+            stands_for = (f"{count:.0f}" for count in measured.stands_for)
+            writer.writerows(zip(range(len(ids)), ids, before, stands_for, strict=True))
 
 
-def _save(path: Path, array: NDArray[np.float32]) -> None:
-    """Write an array as float32; the stage starts again from nothing after a kill."""
-    # Into a plain "wb" file numpy writes past Python, and a full disk is an error without a reason.
-    with writing(path), path.open("w+b") as file:
-        np.save(file, np.asarray(array, dtype=np.float32))
+class _Tables:
+    """What `collect` kept, as tables of ids; sized."""
+
+    def __init__(self, found: Records[RawCode]) -> None:
+        self._found = found
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __iter__(self) -> Iterator[Rows]:
+        return map(Rows, self._found.tables(["id"]))
+
+
+class _Chain:
+    """Two sequences of functions as one that can be read twice."""
+
+    def __init__(self, first: Iterable[RawCode], second: Iterable[RawCode]) -> None:
+        self._parts = (first, second)
+
+    def __iter__(self) -> Iterator[RawCode]:
+        return chain(*self._parts)
+
+
+def _plugin(group: str, given: Mapping[str, Mapping[str, Any]], where: str) -> Any:
+    ((name, table),) = given.items()
+    return configure(group, name, table, f"{where}.{name}")
+
+
+def _options(plugin: Any) -> dict[str, Any]:
+    options: dict[str, Any] = plugin.config.model_dump(mode="json")
+    return options
+
+
+def _earlier(folder: Path) -> Artifact:
+    """Return an earlier selection.
+
+    Raises:
+        ConfigError: The folder holds none.
+    """
+    try:
+        return Artifact.open(folder)
+    except ArtifactError as error:
+        raise ConfigError(
+            f"select.extend names {folder}, which is no complete stage. "
+            f"Name the select folder of a finished run, such as runs/demo/2-select."
+        ) from error
+
+
+def _columns(found: Records[RawCode]) -> dict[str, Any]:
+    """Return the ids and what quotas may be set by, each as one Arrow column."""
+    import pyarrow as pa
+
+    tables = list(found.tables(["id", *_KEYS]))
+    whole = pa.concat_tables(tables)
+    return {name: whole[name] for name in whole.column_names}
+
+
+def _codes(column: Any) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the names in a column, sorted, and for each row the place of its name."""
+    names = sorted(name or "" for name in column.unique().to_pylist())
+    place = {name: code for code, name in enumerate(names)}
+    codes = np.fromiter((place[name or ""] for name in column.to_pylist()), np.int64, len(column))
+    return names, codes
+
+
+def _picked(found: Records[RawCode], picks: NDArray[np.int64]) -> Any:
+    """Return the picked rows as a table in pick order."""
+    import pyarrow as pa
+
+    order = np.sort(picks)
+    tables, start = [], 0
+    for table in found.tables():
+        low, high = np.searchsorted(order, (start, start + len(table)))
+        if low < high:
+            tables.append(table.take(pa.array(order[low:high] - start)))
+        start += len(table)
+    return pa.concat_tables(tables).take(pa.array(np.argsort(np.argsort(picks))))
+
+
+def _others(table: Any, picked: NDArray[np.bool_]) -> Rows:
+    """Return the functions of a portion that were not picked, as rejected."""
+    import pyarrow as pa
+
+    ids = table["id"].filter(pa.array(~picked))
+    texts = {"reason": "not_selected", "detail": _NOT_SELECTED}
+    columns = {
+        name: ids
+        if name == "id"
+        else pa.array([texts[name]] * len(ids), pa.string())
+        if name in texts
+        else pa.nulls(len(ids))
+        for name in Rejected.model_fields
+    }
+    return Rows(pa.table(columns), kept=False)
+
+
+_NOT_SELECTED = "other functions are farther from the picks; `wavecoder near` names its nearest"

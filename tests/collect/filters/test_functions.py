@@ -1,6 +1,8 @@
+from importlib.metadata import entry_points
+
 import pytest
 
-from wavecoder.collect import filters
+from wavecoder.collect.filters import functions as filters
 from wavecoder.records import RawCode, digest
 
 
@@ -19,15 +21,19 @@ def raw(code, name="f", language="python", path="a/b.py"):
     )
 
 
+def option(filter_class, **options):
+    return filter_class(filter_class.Config(**options))
+
+
 def reason(rule, *args, **kwargs):
     refusal = rule.check(raw(*args, **kwargs))
     return refusal[0] if refusal else None
 
 
-LENGTH = filters.Length(filters.Length.Config())
-CONSTRUCTOR = filters.Constructor(filters.Constructor.Config())
-TEST = filters.Test(filters.Test.Config())
-TRIVIAL = filters.Trivial(filters.Trivial.Config())
+LENGTH = option(filters.Length)
+CONSTRUCTOR = option(filters.Constructor)
+TEST = option(filters.Test)
+TRIVIAL = option(filters.Trivial)
 
 
 def test_too_short_and_too_long_code_is_rejected():
@@ -35,6 +41,16 @@ def test_too_short_and_too_long_code_is_rejected():
     assert reason(LENGTH, "é" * 50) is None
     assert reason(LENGTH, "é" * 800) is None
     assert LENGTH.check(raw("é" * 801)) == ("too_long", "801 characters, the most kept are 800")
+
+
+def test_length_counts_tokens_where_asked():
+    rule = option(filters.Length, least=0, least_tokens=6, most_tokens=9)
+    assert rule.check(raw("a_1 + 2.5; b")) == ("too_short", "5 tokens, the fewest kept are 6")
+    assert reason(rule, "a_1 + 2.5; b;") is None
+    assert reason(rule, "é = f(x, 0x1F)") is None  # 8
+    assert reason(rule, "é = f(x) + 'a'") == "too_long"  # quotes count as marks: 10
+    assert reason(option(filters.Length, least_tokens=3), "a" * 60) == "too_short"
+    assert reason(option(filters.Length, least=0, most=3, most_tokens=9), "a b c") == "too_long"
 
 
 @pytest.mark.parametrize(
@@ -85,6 +101,9 @@ def test_constructors_and_special_methods_are_rejected_by_name(name, language, e
         ("helper", "a/add.spec.ts", "", "test"),
         ("helper", "a/add_spec.rb", "", "test"),
         ("helper", "a/inspect.py", "", None),
+        ("TEST_add", "a.c", "", "test"),
+        ("harvest", "a/manifest.py", "", None),
+        ("adds", "A.java", "@Override\nvoid adds() { @Test int a; }", None),
         ("adds", "a.rs", "#[test]\nfn adds() {}", "test"),
         ("adds", "a.rs", "#[tokio::test]\nasync fn adds() {}", "test"),
         ("adds", "A.java", "@Test\nvoid adds() {}", "test"),
@@ -146,11 +165,35 @@ def test_code_with_substance_is_not_trivial(language, code):
     assert reason(TRIVIAL, code, language=language) is None
 
 
-def test_undocumented_code_is_rejected_where_asked():
-    rule = filters.Documented(filters.Documented.Config())
-    one = raw("def f(x):\n    return x")
-    assert rule.check(one) == ("undocumented", "it has no doc comment")
-    assert rule.check(one.model_copy(update={"docstring": "Returns x."})) is None
+@pytest.mark.parametrize(
+    ("language", "code", "detail"),
+    [
+        ("python", "def f(x):\n    return x +", "by itself it is no Python, line 2"),
+        ("java", "int f( { return 1; }", "by itself it is no Java, line 1"),
+        ("ruby", "sorts the given list in place", "are words, no code"),
+        ("c", "function f() { return 1; }", "'function' before 'f' is another language"),
+        ("python", "# def f(): ...", "there is no code"),
+        ("python", "def f(x):\n    return x + 1", None),
+        ("java", "int f(int a) { return a; }", None),  # a method without its class
+    ],
+)
+def test_what_is_no_code_by_itself_is_a_syntax_error(language, code, detail):
+    refusal = option(filters.Parses).check(raw(code, language=language))
+    if detail is None:
+        assert refusal is None
+    else:
+        assert refusal[0] == "syntax_error"
+        assert detail in refusal[1]
+
+
+def test_code_without_or_with_a_doc_comment_is_rejected_where_asked():
+    bare = raw("def f(x):\n    return x")
+    explained = bare.model_copy(update={"docstring": "Returns x."})
+    documented, undocumented = option(filters.Documented), option(filters.Undocumented)
+    assert documented.check(bare) == ("undocumented", "it has no doc comment")
+    assert documented.check(explained) is None
+    assert undocumented.check(explained) == ("documented", "it has a doc comment")
+    assert undocumented.check(bare) is None
 
 
 @pytest.mark.parametrize(
@@ -166,6 +209,18 @@ def test_undocumented_code_is_rejected_where_asked():
     ],
 )
 def test_code_that_needs_its_surroundings_is_rejected_where_asked(code, language, needs):
-    rule = filters.SelfContained(filters.SelfContained.Config())
+    rule = option(filters.SelfContained)
     expected = ("not_self_contained", f"it needs {needs}") if needs else None
     assert rule.check(raw(code, language=language)) == expected
+
+
+def test_the_table_of_filters_names_those_that_are_registered():
+    mine = {
+        point.name: point.load()
+        for point in entry_points(group="wavecoder.filters")
+        if point.value.startswith("wavecoder.")
+    }
+    assert set(filters.BUILT_IN) == set(mine)
+    for filter_class in mine.values():
+        assert filter_class.__doc__
+        assert filter_class.Config.model_config["extra"] == "forbid"

@@ -1,0 +1,226 @@
+import os
+import sys
+from pathlib import Path
+from pickle import dumps, loads
+
+import pytest
+
+from wavecoder.collect.sources.directories import Directory, Package
+from wavecoder.records import RawCode, Rejected
+
+CODE = "def add(a, b):\n    return a + b\n"
+
+
+def directory(path, **options):
+    return Directory(Directory.Config(directory=path, **options))
+
+
+def package(name, **options):
+    return Package(Package.Config(package=name, **options))
+
+
+def write(path, content=CODE):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        path.write_text(content, encoding="utf-8")
+    return path
+
+
+def records(source):
+    """Read all pieces, each as another process would get it."""
+    return [record for piece in source.pieces() for record in source.read(loads(dumps(piece)))]
+
+
+def outcomes(source):
+    """Return {path: reason or names of functions}."""
+    found = {}
+    for record in records(source):
+        if isinstance(record, RawCode):
+            found.setdefault(record.path, []).append(record.name)
+        else:
+            where = record.detail.split(":")[1].partition("/")[2]
+            found[where] = record.reason
+    return found
+
+
+def test_only_wanted_languages_are_read(tmp_path):
+    write(tmp_path / "a.py")
+    write(tmp_path / "a.go", "package a\nfunc f() { g() }\n")
+    write(tmp_path / "c.h", "int f(void) { return g(); }\n")
+    write(tmp_path / "cpp.h", "namespace a {\nint f() { return g(); }\n}\n")
+    assert outcomes(directory(tmp_path, languages=("go", "cpp"))) == {
+        "a.go": ["f"],
+        "c.h": "other_language",
+        "cpp.h": ["f"],
+    }
+
+
+def test_a_binary_file_is_rejected(tmp_path):
+    write(tmp_path / "a.py", b"\x7fELF\0\0\0")
+    (record,) = records(directory(tmp_path))
+    assert (record.reason, record.detail.split(": ")[1]) == ("binary", "byte 4 is zero")
+
+
+def test_a_file_that_is_not_utf8_is_rejected_and_the_byte_is_named(tmp_path):
+    write(tmp_path / "a.py", 'def f():\n    return "é"\n'.encode("latin-1"))
+    (record,) = records(directory(tmp_path))
+    assert record.reason == "not_utf8" and "byte 0xe9 in position 21" in record.detail
+
+
+def test_a_python_file_is_read_in_the_encoding_it_declares(tmp_path):
+    text = '# -*- coding: latin-1 -*-\ndef f():\n    return "é"\n'
+    write(tmp_path / "a.py", text.encode("latin-1"))
+    write(tmp_path / "b.py", text.replace("latin-1", "rot13"))
+    write(tmp_path / "c.py", text.replace("latin-1", "no-such"))
+    write(tmp_path / "d.py", '# coding: unicode_escape\ndef f():\n    return "\\ud800"\n')
+    found = {
+        record.path: record
+        for record in records(directory(tmp_path))
+        if isinstance(record, RawCode)
+    }
+    assert "é" in found["a.py"].code and "é" in found["c.py"].code
+    assert sorted(found) == ["a.py", "c.py"]
+    assert {r.reason for r in records(directory(tmp_path)) if isinstance(r, Rejected)} == {
+        "not_utf8"
+    }
+
+
+def test_a_byte_order_mark_and_other_line_ends_are_left_out(tmp_path):
+    for name, line_end in (("a.py", "\r\n"), ("b.py", "\r")):
+        write(tmp_path / name, b"\xef\xbb\xbf" + CODE.replace("\n", line_end).encode())
+    for record in records(directory(tmp_path)):
+        assert record.code == CODE.rstrip() and record.end_line == 2
+
+
+def test_a_file_of_50_megabytes_is_not_even_opened(tmp_path):
+    with (tmp_path / "a.js").open("wb") as file:
+        file.truncate(50_000_000)
+    opened = []
+    watching = True
+    sys.addaudithook(
+        lambda event, args: opened.append(str(args[0])) if watching and event == "open" else None
+    )
+    (record,) = records(directory(tmp_path))
+    watching = False  # a hook stays for good
+    assert not [path for path in opened if path.endswith("a.js")]
+    assert record.reason == "file_too_large"
+    assert record.detail.endswith("50,000,000 bytes, the most is 1,000,000")
+
+
+def test_the_largest_file_can_be_set(tmp_path):
+    write(tmp_path / "a.py")
+    assert outcomes(directory(tmp_path, largest_file=10)) == {"a.py": "file_too_large"}
+
+
+def test_a_file_without_functions_is_rejected(tmp_path):
+    write(tmp_path / "a.py", "x = 1\n")
+    write(tmp_path / "b.py", "")
+    assert outcomes(directory(tmp_path)) == {"a.py": "no_functions", "b.py": "no_functions"}
+
+
+def test_broken_functions_are_rejected_and_good_ones_in_the_file_kept(tmp_path):
+    write(tmp_path / "a.c", "int a(void) { return 1; }\nint b(void) { return 1 +; }\n")
+    good, bad = records(directory(tmp_path))
+    assert good.name == "a"
+    assert bad.reason == "syntax_error"
+    assert bad.detail.endswith("/a.c:2 b: line 2, missing identifier")
+
+
+def test_a_file_that_is_broken_all_over_is_rejected(tmp_path):
+    write(tmp_path / "a.py", "((( this is no code\n")
+    assert outcomes(directory(tmp_path)) == {"a.py": "syntax_error"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.go", "// Code generated by protoc. DO NOT EDIT.\n\npackage a\nfunc f() { g() }\n"),
+        ("a.py", "# This file is automatically generated.\n" + CODE),
+        ("a.java", "/*\n * @generated\n */\nclass A { int f() { return g(); } }\n"),
+    ],
+)
+def test_generated_files_are_rejected(tmp_path, name, text):
+    write(tmp_path / name, text)
+    assert outcomes(directory(tmp_path)) == {name: "generated"}
+
+
+def test_minified_files_are_rejected(tmp_path):
+    write(tmp_path / "a.min.js", "function f(a){return g(a)}" * 200)
+    (record,) = records(directory(tmp_path))
+    assert record.reason == "minified" and "5,200 characters on average" in record.detail
+
+
+def test_prose_about_generated_things_is_no_sign(tmp_path):
+    write(tmp_path / "a.py", '"""Reads files generated by b."""\n# for autogenerated ids\n' + CODE)
+    assert outcomes(directory(tmp_path)) == {"a.py": ["add"]}
+
+
+def test_what_is_no_regular_file_is_unreadable(tmp_path):
+    os.mkfifo(tmp_path / "pipe.py")
+    write(tmp_path / "folder.py/a.py")
+    assert outcomes(directory(tmp_path)) == {"pipe.py": "unreadable", "folder.py/a.py": ["add"]}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+def test_files_and_folders_without_permission_are_unreadable(tmp_path):
+    write(tmp_path / "a.py").chmod(0)
+    write(tmp_path / "b/c.py").parent.chmod(0)
+    try:
+        assert outcomes(directory(tmp_path)) == {"a.py": "unreadable", "b": "unreadable"}
+    finally:
+        (tmp_path / "b").chmod(0o700)
+
+
+def test_a_file_that_vanishes_is_unreadable(tmp_path):
+    path = write(tmp_path / "a.py")
+    source = directory(tmp_path)
+    (piece,) = source.pieces()
+    path.unlink()
+    (record,) = source.read(piece)
+    assert record.reason == "unreadable" and "a.py: it cannot be read, No such" in record.detail
+
+
+def test_a_file_that_grows_is_not_parsed(tmp_path):
+    path = write(tmp_path / "a.py")
+    source = directory(tmp_path, largest_file=100)
+    (piece,) = source.pieces()
+    path.write_text(CODE * 10)
+    (record,) = source.read(piece)
+    assert record.reason == "file_too_large" and "the most is 100" in record.detail
+
+
+def test_two_functions_alike_on_one_line_have_ids_of_their_own(tmp_path):
+    write(tmp_path / "a.js", "function f(a) { return a } function f(a) { return a }\n")
+    one, two = records(directory(tmp_path))
+    assert one.id != two.id and one.content_hash == two.content_hash
+    assert [record.id for record in records(directory(tmp_path))] == [one.id, two.id]
+
+
+def test_ids_tell_every_place_apart(tmp_path):
+    for name in ("a.py", "b.py", "c/a.py"):
+        write(tmp_path / name, CODE + CODE)
+    found = records(directory(tmp_path))
+    assert len({record.id for record in found}) == len(found) == 6
+    assert len({record.content_hash for record in found}) == 1
+
+
+def test_a_parse_out_of_all_proportion_is_rejected_and_the_next_file_read(tmp_path):
+    write(tmp_path / "a.cs", (">&" * 50 + "\n") * 200)
+    write(tmp_path / "b.py")
+    assert outcomes(directory(tmp_path)) == {"a.cs": "slow_parse", "b.py": ["add"]}
+
+
+@pytest.mark.parametrize("name", [".py", "py", "a.pyyyyyyyyyyyyy", "a.py~", "a."])
+def test_what_has_no_suffix_of_a_language_is_no_candidate(tmp_path, name):
+    write(tmp_path / name)
+    write(tmp_path / "b.PY")
+    assert outcomes(directory(tmp_path)) == {"b.PY": ["add"]}
+
+
+def test_a_file_name_of_any_bytes_makes_a_record(tmp_path):
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xe9.py")).write_text(CODE)
+    (record,) = records(directory(tmp_path))
+    assert record.path == "\\xe9.py"
+    record.model_dump_json()
