@@ -31,10 +31,10 @@ def bare(folders: list[Path]) -> dict[str, Any]:
     source = Directory(Directory.Config(directory=[str(folder) for folder in folders]))
     files, size, seconds = 0, 0, 0.0
     for batch in source.pieces():
-        for file in batch.files:
-            if file.problem is not None:
+        for root, relative, problem in batch.files:
+            if problem is not None:
                 continue
-            path = Path(batch.root.path) / file.path
+            path = Path(root.path) / relative
             data = path.read_bytes()
             row = language_of(path, data.decode("utf-8", "replace"))
             assert row is not None

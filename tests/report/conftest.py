@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -16,6 +17,16 @@ from wavecoder.records import (
     Verdict,
 )
 from wavecoder.stage import run_stage
+
+COVERAGE = {
+    "measured": 4,
+    "distance": {
+        "selected": {"mean": 0.4, "p50": 0.5, "p95": 0.9, "p99": 0.95, "max": 1.0},
+        "random": {},
+    },
+    "near_duplicate_picks": {"selected": 0.0, "random": 0.25},
+    "by_language": {"python": {"functions": 6, "selected": 2, "distance": {"p95": 0.8125}}},
+}
 
 
 class Given:
@@ -42,6 +53,7 @@ class Given:
         outcomes = list(inputs)
         if self.radii is not None:
             np.save(ctx.files / "radii.npy", np.array(self.radii, dtype=np.float32))
+            (ctx.files / "coverage.json").write_text(json.dumps(COVERAGE))
         for outcome in outcomes:
             ctx.used(
                 ChatReply(

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from wavecoder.errors import ConfigError, MissingExtraError, StoppedError
-from wavecoder.select import selectors
+from wavecoder.select import facility_location, selectors
+from wavecoder.select.facility_location import FacilityLocation
 from wavecoder.select.kcenter import kcenter_greedy
-from wavecoder.select.selectors import FacilityLocation, KCenter, KMeans, Random
+from wavecoder.select.selectors import KCenter, KMeans, Random
 
 ALL = [KCenter, Random, KMeans, FacilityLocation]
 DRAWING = [KCenter, Random, KMeans]
@@ -288,7 +289,7 @@ def brute_force(vectors, k, initial=(), groups=None, quotas=None):
 @pytest.mark.parametrize("tile", [(1024, 8192), (17, 130)])
 def test_facility_location_picks_what_brute_force_picks(monkeypatch, offset, tile):
     matrix = np.random.default_rng(6).normal(size=(120, 5)).astype(np.float32) + offset
-    monkeypatch.setattr(selectors, "_TILE", tile)
+    monkeypatch.setattr(facility_location, "_TILE", tile)
     selector = make(FacilityLocation, neighbors=120)
     got = selector.select(matrix, 60, rng=random.Random(0))
     assert got.indices.tolist() == brute_force(matrix, 60)
@@ -302,8 +303,8 @@ def test_neighbors_are_the_nearest_rows_in_any_tiles(monkeypatch, vectors):
     square = ((vectors[:, None].astype(np.float64) - vectors[None]) ** 2).sum(axis=2)
     want = np.sort(square, axis=1)[:, :9]
     for tile in [(1024, 8192), (64, 9), (7, 100)]:
-        monkeypatch.setattr(selectors, "_TILE", tile)
-        names, similar = selectors._neighbors(vectors, 9, lambda: None)
+        monkeypatch.setattr(facility_location, "_TILE", tile)
+        names, similar = facility_location._neighbors(vectors, 9, lambda: None)
         assert (names[:, 0] == np.arange(300)).all()
         assert all(len(set(row)) == 9 for row in names.tolist())
         np.testing.assert_allclose(np.take_along_axis(square, names, axis=1), want, atol=1e-4)

@@ -6,11 +6,14 @@
 | `rejected/REASON`        | each     | records rejected for that reason                          |
 | `tokens/prompt`, `tokens/completion` | each | tokens models read and wrote                      |
 | `cover_radius`           | select   | cover radius once all are picked                          |
+| `distance/WHO/p95` …     | select   | how far functions are from the nearest pick               |
+| `near_duplicate_picks/WHO` | select | share of picks with another at a cosine of 0.95 or more   |
 | `instances/TASK/LANGUAGE` | generate | accepted instances, by language of the raw code          |
 | `acceptance`             | generate | kept / inputs                                             |
 | `acceptance/TASK`        | generate | accepted / functions that the task was tried on           |
 | `rules/TASK/RULE`        | generate | verdicts in which the rule passed / verdicts on the rule  |
 
+WHO is `selected`, or `random` for as many functions picked at random.
 How long a stage took is no figure: equal runs have equal figures. The manifests say it.
 """
 
@@ -18,17 +21,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice, zip_longest
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from wavecoder.artifact import Artifact
+from wavecoder.artifact import Artifact, read_json
 from wavecoder.errors import ArtifactError
 from wavecoder.records import Figure, Instance, RawCode, Rejected
 
 T = TypeVar("T")
 
-__all__ = ["Tally", "cover_radii", "figures", "raw_codes", "tally"]
+__all__ = ["Tally", "cover_radii", "coverage", "figures", "raw_codes", "tally"]
 
 
 @dataclass
@@ -100,19 +103,23 @@ def figures(upstream: Mapping[str, Artifact]) -> list[Figure]:
             add(stage, f"rejected/{reason}", count)
         add(stage, "tokens/prompt", manifest.tokens.prompt)
         add(stage, "tokens/completion", manifest.tokens.completion)
-    if "select" in upstream and (radii := cover_radii(upstream["select"])):
-        add("select", "cover_radius", radii[-1])
-    if "generate" in upstream:
-        manifest, counts = upstream["generate"].manifest, tally(upstream["generate"])
-        if manifest.inputs:
-            add("generate", "acceptance", manifest.kept / manifest.inputs)
-        for (task, language), count in sorted(counts.instances.items()):
-            add("generate", f"instances/{task}/{language}", count)
-        for task in counts.tasks:
-            add("generate", f"acceptance/{task}", counts.acceptance(task))
-        for (task, rule), count in sorted(counts.judged.items()):
-            add("generate", f"rules/{task}/{rule}", counts.passed[task, rule] / count)
+    for stage, figures_of in (("select", _of_select), ("generate", _of_generate)):
+        if stage in upstream:
+            for name, value in figures_of(upstream[stage]):
+                add(stage, name, value)
     return found
+
+
+def _of_generate(artifact: Artifact) -> Iterable[tuple[str, float]]:
+    manifest, counts = artifact.manifest, tally(artifact)
+    if manifest.inputs:
+        yield "acceptance", manifest.kept / manifest.inputs
+    for (task, language), count in sorted(counts.instances.items()):
+        yield f"instances/{task}/{language}", count
+    for task in counts.tasks:
+        yield f"acceptance/{task}", counts.acceptance(task)
+    for (task, rule), count in sorted(counts.judged.items()):
+        yield f"rules/{task}/{rule}", counts.passed[task, rule] / count
 
 
 def tally(artifact: Artifact, shown: int = 0) -> Tally:
@@ -162,6 +169,26 @@ def cover_radii(artifact: Artifact) -> list[float]:
             f"{path} is damaged: {error}. Make the artifact again with --on-existing replace."
         ) from error
     return [float(radius) for radius in radii]
+
+
+def coverage(artifact: Artifact) -> dict[str, Any]:
+    """Return how well the picks stand for the others, as `select` measured it; or nothing.
+
+    Raises:
+        ArtifactError: The file is damaged.
+    """
+    path = artifact.files / "coverage.json"
+    return read_json(path) if path.exists() else {}
+
+
+def _of_select(artifact: Artifact) -> Iterable[tuple[str, float]]:
+    for radius in cover_radii(artifact)[-1:]:
+        yield "cover_radius", radius
+    measured = coverage(artifact)
+    for who, tail in measured.get("distance", {}).items():
+        yield from ((f"distance/{who}/{name}", value) for name, value in tail.items())
+    for who, share in measured.get("near_duplicate_picks", {}).items():
+        yield f"near_duplicate_picks/{who}", share
 
 
 def raw_codes(upstream: Mapping[str, Artifact], ids: Iterable[str]) -> dict[str, RawCode]:

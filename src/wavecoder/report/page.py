@@ -13,7 +13,7 @@ from jinja2 import Environment, StrictUndefined
 
 from wavecoder.artifact import Artifact
 from wavecoder.records import Instance, RawCode, Rejected, Verdict
-from wavecoder.report.figures import Tally, cover_radii, raw_codes, tally
+from wavecoder.report.figures import Tally, cover_radii, coverage, raw_codes, tally
 
 __all__ = ["render", "template_text"]
 
@@ -41,6 +41,7 @@ def render(upstream: Mapping[str, Artifact], shown: int) -> str:
         manifests={stage: artifact.manifest for stage, artifact in upstream.items()},
         seed=next(iter(upstream.values())).manifest.seed,
         curve=_curve(radii),
+        coverage=coverage(upstream["select"]) if "select" in upstream else {},
         counts=counts,
         languages=sorted({language for _, language in counts.instances}) if counts else [],
         accepted=[_accepted_card(one) for one in counts.shown_accepted] if counts else [],

@@ -1,0 +1,97 @@
+"""Is a run that is killed at random moments the same, byte by byte, as one that is not?
+
+Run: `.venv/bin/python benchmarks/kills.py FOLDER [--kills 20]`. The folder is collected and a
+coreset selected, once undisturbed and once with a `kill -9` of the first process after a random
+time, again and again; each new start goes on. What was killed in which part is printed.
+"""
+
+import argparse
+import hashlib
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+RECIPE = """\
+seed: 1
+collect:
+  sources:
+    - directory: {folder}
+select:
+  k: 2000
+"""
+COMPARED = (
+    "1-collect/records.parquet",
+    "1-collect/rejected.parquet",
+    "1-collect/files/counts.csv",
+    "2-select/records.parquet",
+    "2-select/rejected.parquet",
+    "2-select/files/vectors.npy",
+    "2-select/files/radii.npy",
+    "2-select/files/centers.csv",
+    "2-select/files/coverage.json",
+)
+
+
+def part_of(out: Path) -> str:
+    """Return what a killed run was at."""
+    collect, select = out / "1-collect", out / "2-select"
+    if (select / "manifest.json").exists():
+        return "complete"
+    if (select / "records.parquet.partial").exists():
+        return "select: picking or writing"
+    if (select / "files/vectors.npy.partial").exists():
+        return "select: embedding"
+    if (collect / "manifest.json").exists():
+        return "between or in select"
+    if (collect / "records.parquet.partial").exists():
+        signatures = collect / "work/signatures"
+        return "collect: duplicates or writing" if signatures.exists() else "collect: reading"
+    return "collect: beginning"
+
+
+def main() -> None:
+    """Print where the kills came and whether the bytes are the same."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--kills", type=int, default=20)
+    given = parser.parse_args()
+    home = Path(tempfile.mkdtemp(prefix="kills-"))
+    try:
+        recipe = home / "recipe.yaml"
+        recipe.write_text(RECIPE.format(folder=given.folder))
+        whole, killed = home / "whole", home / "killed"
+        command = [sys.executable, "-m", "wavecoder.cli", "run", str(recipe), "-o"]
+        began = time.monotonic()
+        subprocess.run([*command, str(whole)], check=True, stderr=subprocess.DEVNULL)
+        seconds = time.monotonic() - began
+        rng, where = random.Random(7), Counter[str]()
+        for _ in range(given.kills):
+            process = subprocess.Popen([*command, str(killed)], stderr=subprocess.DEVNULL)
+            try:
+                process.wait(timeout=rng.uniform(0.5, seconds / 3))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            where[part_of(killed)] += 1
+        subprocess.run([*command, str(killed)], check=True, stderr=subprocess.DEVNULL)
+        for part, count in where.most_common():
+            print(f"{count:>4}  {part}")
+        same = True
+        for name in COMPARED:
+            digests = {
+                hashlib.sha256((out / name).read_bytes()).hexdigest() for out in (whole, killed)
+            }
+            same = same and len(digests) == 1
+            print(f"{'same' if len(digests) == 1 else 'DIFFERENT'}  {name}")
+        sys.exit(not same)
+    finally:
+        shutil.rmtree(home)
+
+
+if __name__ == "__main__":
+    main()
