@@ -21,8 +21,11 @@ def free_memory() -> int | None:
         return None
     try:
         most = (_CGROUP / "memory.max").read_text(encoding="ascii").strip()
-        used = (_CGROUP / "memory.current").read_text(encoding="ascii").strip()
-        return free if most == "max" else min(free, int(most) - int(used))
+        used = int((_CGROUP / "memory.current").read_text(encoding="ascii"))
+        stat = (_CGROUP / "memory.stat").read_text(encoding="ascii").splitlines()
+        # Pages of files, which give way.
+        cached = sum(int(line.split()[1]) for line in stat if line.startswith("inactive_file "))
+        return free if most == "max" else min(free, int(most) - used + cached)
     except (OSError, ValueError):
         return free
 

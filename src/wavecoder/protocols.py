@@ -155,6 +155,12 @@ class Embedder(Protocol):
     """
 
     config: Any
+    """The options; what decides no vector (a batch size, an address) is excluded from a dump.
+
+    An embedder may also say, as attributes, how it likes to be used: `at_once` (functions it is
+    given at a time), `parallel` (copies of it may work in several processes), `cached` (its vectors
+    are worth keeping on disk, as they do not depend on `fit`), `dimensions` (how long they are).
+    """
 
     def identity(self) -> Mapping[str, object]:
         """Return what decides the vectors beside the config: the revision of a model's files."""

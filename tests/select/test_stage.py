@@ -250,7 +250,9 @@ def test_quotas_that_do_not_fit(make_context, upstream, table, quotas, message):
 
 def test_too_little_memory_is_said_before_picking(make_context, upstream, table, monkeypatch):
     monkeypatch.setattr("wavecoder.machine.free_memory", lambda: 1000)
-    with pytest.raises(ConfigError, match=r"needs \d+\.\d GB of memory and 0\.0 GB are free"):
+    with pytest.raises(
+        ConfigError, match=r"Picking 2 of 30 .* needs 0\.0 GB of memory and 0\.0 GB are free"
+    ):
         run_stage(select(embedder=table, k=2), make_context("select", upstream))
 
 

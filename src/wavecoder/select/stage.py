@@ -133,6 +133,8 @@ class Select:
         n = len(found)
         columns = _columns(found)
         earlier = [] if self._earlier is None else list(self._earlier.records(RawCode))
+        k = self.config.k
+        self._need_memory(n + len(earlier), k + len(earlier), self._width(found))
         vectors = self._embed(found, earlier, ctx)
         groups, quotas = None, None
         if self.config.quotas is not None:
@@ -140,10 +142,6 @@ class Select:
             groups, quotas = self.config.quotas.count(columns[key], self.config.k)
             groups = np.concatenate([groups, np.full(len(earlier), len(quotas), np.int64)])
             quotas = np.append(quotas, 0)
-        k = self.config.k
-        half = self.config.dtype == "float16"
-        needed = memory_needed(len(vectors), vectors.shape[1], k + len(earlier), half=half)
-        need_memory(needed, "select", "Use select.dtype=float16, a smaller k, or fewer functions.")
 
         def on_pick(done: int) -> None:
             ctx.check_stop()
@@ -171,6 +169,23 @@ class Select:
             here = is_picked[start : start + len(rows)]
             start += len(rows)
             yield _others(rows.table, here)
+
+    def _width(self, found: Records[RawCode]) -> int:
+        """Return how long the vectors will be."""
+        known = getattr(self._embedder, "dimensions", None)
+        if isinstance(known, int):
+            return known
+        return int(np.shape(self._embedder.embed(found.take([0])))[-1])
+
+    def _need_memory(self, n: int, k: int, width: int) -> None:
+        """Say before anything is embedded if there is too little memory to pick then.
+
+        Raises:
+            ConfigError: There is.
+        """
+        needed = memory_needed(n, width, k, half=self.config.dtype == "float16")
+        what = f"Picking {k:,} of {n:,} functions by {width} numbers each"
+        need_memory(needed, what, "Collect fewer, or use an embedder of fewer dimensions.")
 
     def _embed(self, found: Records[RawCode], earlier: list[RawCode], ctx: Context) -> Any:
         """Return one vector a function, those of the earlier selection last."""
