@@ -9,16 +9,15 @@ third of the sub-folders, two thirds and all: it should not grow with them.
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 
-SAMPLE_SECONDS = 0.2
+from processes import run
 
 
 def bare(folders: list[Path]) -> dict[str, Any]:
@@ -80,51 +79,10 @@ def collect(folders: list[Path], processes: int) -> dict[str, Any]:
 
 def measured(mode: str, folders: list[Path]) -> dict[str, Any]:
     """Run a part in a process of its own and return what it says, with its peak memory."""
-    command = [sys.executable, __file__, "--part", mode, *map(str, folders)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    peak, done = [0], Event()
-
-    def sample() -> None:
-        while not done.wait(SAMPLE_SECONDS):
-            peak[0] = max(peak[0], sum(map(memory, tree(process.pid))))
-
-    watcher = Thread(target=sample)
-    watcher.start()
-    text, _ = process.communicate()
-    done.set()
-    watcher.join()
-    if process.returncode:
-        sys.exit(process.returncode)
-    return {**json.loads(text), "peak": peak[0]}
-
-
-def tree(root: int) -> list[int]:
-    """Return a process and everything it began."""
-    found = [root]
-    for number in found:
-        try:
-            tasks = Path(f"/proc/{number}/task").iterdir()
-            found += [int(child) for task in tasks for child in children(task)]
-        except OSError:
-            continue
-    return found
-
-
-def children(task: Path) -> list[str]:
-    """Return the processes that a thread began."""
-    try:
-        return (task / "children").read_text().split()
-    except OSError:
-        return []
-
-
-def memory(number: int) -> int:
-    """Return a process's bytes, those it shares divided by how many share them."""
-    try:
-        lines = Path(f"/proc/{number}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    found = run([sys.executable, __file__, "--part", mode, *map(str, folders)])
+    if found.status:
+        sys.exit(found.status)
+    return {**json.loads(found.text), "peak": found.peak}
 
 
 def main() -> None:

@@ -90,8 +90,11 @@ def run(
         int, typer.Option(min=1, help="Most requests in flight to an endpoint.")
     ] = 16,
     processes: Annotated[
-        int, typer.Option(min=1, help="Processes that share the work; all cores unless given.")
-    ] = os.cpu_count() or 1,
+        int,
+        typer.Option(
+            min=1, help="Processes that share the work. 1: this one, which a bad file may end."
+        ),
+    ] = max(2, os.cpu_count() or 1),
     licenses: Annotated[
         str | None,
         typer.Option(help="Keep code under these licences only: permissive, or 'MIT,Apache-2.0'."),

@@ -29,7 +29,7 @@ from typing import Generic, TypeVar
 
 from wavecoder.errors import StoppedError, WorkerError
 
-__all__ = ["check_halt", "map_ordered"]
+__all__ = ["check_halt", "is_shared", "map_ordered"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -93,6 +93,11 @@ def map_ordered(
                 yield result
     finally:
         pool.close()
+
+
+def is_shared() -> bool:
+    """Say whether this process shares the work of another, and may end without harm."""
+    return _halt is not None
 
 
 def check_halt() -> None:

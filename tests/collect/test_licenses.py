@@ -180,13 +180,59 @@ def test_headers_are_read_in_comments_before_the_code(text, said):
 
 
 @pytest.mark.parametrize(
+    ("text", "license"),
+    [
+        # The words of a free licence beside the name of one that asks for more.
+        (GPL_NOTICE + "Parts are from elsewhere:\n" + MIT, "MIT AND GPL-2.0-or-later"),
+        (BSD + "The parser is under the Mozilla Public License 2.0.", "BSD-2-Clause AND MPL-2.0"),
+        (
+            BSD + "Alternatively, this software may be distributed under the terms of the\nGNU "
+            "General Public License version 2.",
+            "BSD-2-Clause OR GPL-2.0-only",
+        ),
+        (MIT + "The GUI is under the Sun Public License.", None),
+        # Licences that limit.
+        ("Licensed under the Apache License 2.0 with the Commons Clause", None),
+        ("This is licensed under the MIT license for non-commercial use.", None),
+        ("Licence: free for commercial and non-commercial use.\n" + BSD, "BSD-2-Clause"),
+        ("License: for internal use only", None),
+        # Short names of the GNU licences.
+        ("This file is licensed under the GPL.", "GPL-1.0-or-later"),
+        ("Released under the GPL, version 2.", "GPL-2.0-only"),
+        ("Licensed under the LGPL 2.1 or later.", "LGPL-2.1-or-later"),
+        ("License: http://www.gnu.org/licenses/agpl-3.0.txt", "AGPL-3.0-only"),
+        ("Licensed under the GNU Public License v2.", "GPL-2.0-only"),
+        ("A GPL-compatible licence, not under the GPL:\n" + MIT, "MIT"),
+        # Others that ask for more than a notice.
+        ("under the terms of the Eclipse Public License 2.0 (a license)", "EPL-2.0"),
+        ("subject to the Mozilla Public License Version 1.1 (the License)", "MPL-1.1"),
+        ("subject to the Mozilla Public License (the License)", None),
+        ("the Common Development and Distribution License (the License)", None),
+        ("Licensed under the EUPL, Version 1.2.", None),
+        ("governed by the Business Source License, in the LICENSE file", None),
+        ("the Elastic License 2.0 and the Server Side Public License, v 1", None),
+        ("License: CC BY-NC-SA 4.0", None),
+        ("This license: http://creativecommons.org/licenses/by-sa/3.0/", None),
+    ],
+)
+def test_no_word_of_a_demanding_licence_is_passed_over(text, license):
+    """Else the file would be under the LICENSE of its folder, or under half of its own."""
+    header = "\n".join(f"// {line}" for line in text.splitlines())
+    assert license_of_header(header + "\ncode()\n") == (license,)
+    assert license_of_text(text) == license
+
+
+@pytest.mark.parametrize(
     ("name", "text", "license"),
     [
         ("package.json", '{"license": "MIT"}', "MIT"),
         ("package.json", '{"license": "(MIT OR Apache-2.0)"}', "MIT OR Apache-2.0"),
         ("package.json", '{"license": {"type": "BSD-3-Clause"}}', "BSD-3-Clause"),
         ("package.json", '{"licenses": [{"type": "MIT"}, {"type": "ISC"}]}', "MIT OR ISC"),
-        ("package.json", '{"license": "UNLICENSED"}', None),
+        ("package.json", '{"license": "UNLICENSED"}', ""),
+        ("package.json", '{"license": "BSD"}', ""),
+        ("package.json", '{"licenses": [{"type": "MIT"}, {"type": "Ours"}]}', ""),
+        ("package.json", '{"licenses": []}', None),
         ("package.json", '{"license": "SEE LICENSE IN x"}', None),
         ("package.json", "[1]", None),
         ("package.json", "{", None),
@@ -304,6 +350,10 @@ def test_the_nearest_paper_counts_and_the_header_before_all(tmp_path):
             "k/l.py": CODE,
             "m/COPYRIGHT": "Copyright 2020 Somebody",
             "m/license.py": CODE,
+            "n/package.json": '{"license": "UNLICENSED"}',
+            "n/o.py": CODE,
+            "p/package.json": '{"license": "see LICENSE in LICENSE.md"}',
+            "p/q.py": CODE,
         },
     )
     assert licences(tmp_path / "repo") == {
@@ -315,6 +365,8 @@ def test_the_nearest_paper_counts_and_the_header_before_all(tmp_path):
         "i/j.py": ("ISC", "package_metadata"),
         "k/l.py": (None, "unknown"),
         "m/license.py": ("MIT", "license_file"),
+        "n/o.py": (None, "unknown"),
+        "p/q.py": ("MIT", "license_file"),
     }
 
 

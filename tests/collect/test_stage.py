@@ -102,7 +102,7 @@ def test_a_file_that_kills_the_parser_spoils_nothing_else(three, tmp_path, make_
     assert artifact.manifest.kept == 4
     (slow,) = [record for record in artifact.rejected() if record.reason == "slow_parse"]
     assert slow.detail == (
-        "directory:two/Bomb.java: the parser took all memory for its 120,000 bytes"
+        "directory:two/Bomb.java: the parser took all time or memory for its 120,000 bytes"
     )
 
 

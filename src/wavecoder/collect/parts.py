@@ -35,13 +35,14 @@ def part_path(folder: Path, number: int) -> Path:
     return folder / f"{number:08d}.arrow"
 
 
-def write_part(path: Path, outcomes: Iterable[Outcome], sign: Signer | None) -> None:
+def write_part(path: Path, outcomes: Iterable[Outcome], sign: Signer | None, label: str) -> None:
     """Write a part, whole or not at all.
 
     Args:
         path: Where it will be.
         outcomes: What was read, in order.
         sign: Makes the candidates' signatures; None for no signatures.
+        label: The source of files that gave none.
 
     Raises:
         ArtifactError: It cannot be written.
@@ -59,7 +60,7 @@ def write_part(path: Path, outcomes: Iterable[Outcome], sign: Signer | None) -> 
                 pa.ipc.new_file(file, schema, options=options) as writer,
             ):
                 for portion in _portions(outcomes):
-                    writer.write_batch(_batch(portion, schema, sign))
+                    writer.write_batch(_batch(portion, schema, sign, label))
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
@@ -109,7 +110,9 @@ def _portions(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:
     yield portion
 
 
-def _batch(portion: list[Outcome], schema: "pa.Schema", sign: Signer | None) -> "pa.RecordBatch":
+def _batch(
+    portion: list[Outcome], schema: "pa.Schema", sign: Signer | None, label: str
+) -> "pa.RecordBatch":
     """Return rows as columns; what is rejected keeps its id, language and source."""
     import pyarrow as pa
 
@@ -126,6 +129,7 @@ def _batch(portion: list[Outcome], schema: "pa.Schema", sign: Signer | None) -> 
         else:
             for name in _FIELDS:
                 columns[name].append(values.get(name) if name in _KEPT_OF_REJECTED else None)
+            columns["source"][-1] = values.get("source", label)
         reason, detail = refusal or (None, None)
         columns["reason"].append(reason)
         columns["detail"].append(detail)

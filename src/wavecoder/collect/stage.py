@@ -33,8 +33,8 @@ from wavecoder.collect.filters.functions import BUILT_IN
 from wavecoder.collect.near_duplicates import NearDuplicates, signatures
 from wavecoder.collect.parts import Outcome, Part, part_path, write_part
 from wavecoder.errors import ConfigError
-from wavecoder.executor import check_halt, map_ordered
-from wavecoder.languages import careful_parsing, language
+from wavecoder.executor import check_halt, is_shared, map_ordered
+from wavecoder.languages import Guard, guarded, language
 from wavecoder.plugins import configure, load_plugin, nearest, plugin_names
 from wavecoder.protocols import Filter, Source
 from wavecoder.records import RawCode, Record, Rejected, digest
@@ -131,7 +131,7 @@ class Collect:
             partial(_read_piece, config, folder),
             pieces,
             processes=ctx.processes,
-            rescue=partial(_read_piece, config, folder, careful=True),
+            rescue=partial(_read_piece, config, folder, apart=True),
             memory=_MEMORY,
             check=ctx.check_stop,
         ):
@@ -163,6 +163,10 @@ class Collect:
             if place in self._namesakes:
                 record = record.model_copy(update={"id": digest("source", str(place), record.id)})
             yield record, None if isinstance(record, Rejected) else self._refusal(record)
+
+    def label(self, place: int) -> str:
+        """Return what names the source at that place."""
+        return self._sources[place].label
 
     def sign(self, codes: Any) -> Any:
         """Return the signatures of functions."""
@@ -231,21 +235,23 @@ class _Piece(NamedTuple):
     piece: Any
 
 
-def _read_piece(config: str, folder: Path, piece: _Piece, *, careful: bool = False) -> Path:
+def _read_piece(config: str, folder: Path, piece: _Piece, *, apart: bool = False) -> Path:
     """Make sure that a piece's part is there and return its path.
 
     Args:
         config: The stage's config, as JSON.
         folder: Where the parts are.
         piece: What to read.
-        careful: Try each file's parse in a process of its own first.
+        apart: Try each long file's parse in a process of its own first.
     """
     path = part_path(folder, piece.number)
     if not path.exists():
         stage = _stage(config)
-        with careful_parsing(careful):
+        guard = Guard.APART if apart else Guard.TIMED if is_shared() else Guard.NONE
+        with guarded(guard):
             outcomes = stage.outcomes(piece.source, piece.piece)
-            write_part(path, outcomes, stage.sign if stage.config.near_duplicates else None)
+            sign = stage.sign if stage.config.near_duplicates else None
+            write_part(path, outcomes, sign, stage.label(piece.source))
     return path
 
 

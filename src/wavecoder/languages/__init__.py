@@ -7,10 +7,11 @@
 from wavecoder.languages.cutting import FunctionSpan, functions, statements
 from wavecoder.languages.scope import is_self_contained, outside_names
 from wavecoder.languages.syntax import (
+    Guard,
     Leaf,
     SlowParseError,
     SyntaxIssue,
-    careful_parsing,
+    guarded,
     leaves,
     parse,
     parses,
@@ -30,12 +31,13 @@ from wavecoder.languages.table import (
 __all__ = [
     "LANGUAGES",
     "FunctionSpan",
+    "Guard",
     "Language",
     "Leaf",
     "SlowParseError",
     "SyntaxIssue",
-    "careful_parsing",
     "functions",
+    "guarded",
     "is_self_contained",
     "language",
     "language_named",

@@ -5,13 +5,14 @@ UTF-8; lines and columns count from 1.
 """
 
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from enum import StrEnum
 from functools import cache, lru_cache
 from itertools import groupby, islice
 from multiprocessing import get_context
+from signal import ITIMER_VIRTUAL, setitimer
 from typing import NamedTuple
 
 from tree_sitter import Language as Grammar
@@ -20,12 +21,13 @@ from tree_sitter import Node, Parser, Tree
 from wavecoder.languages.table import LANGUAGES, Language, grammars
 
 __all__ = [
+    "Guard",
     "Leaf",
     "Reading",
     "SlowParseError",
     "SyntaxIssue",
-    "careful_parsing",
     "first_issue",
+    "guarded",
     "leaves",
     "parse",
     "parses",
@@ -41,12 +43,27 @@ _MOST_ISSUES = 20
 
 # A parse is given up behind so much CPU time: fifty times what code takes, which is 0.1 s a
 # megabyte, so that no file of people is cut off on a slow machine. What reaches it is no code
-# (`a<a<a<…` in Java), and takes memory by the square of its length: 1 GB a second.
+# (`a<a<a<…` in Java), and takes memory by the square of its length.
 _SLOW_SECONDS, _SLOW_BYTES_PER_SECOND = 0.5, 200_000
-# Below this a parse is short whatever the text.
+# Below this a parse is short, and small, whatever the text.
 _ALWAYS_QUICK = 8_192
 
-_careful: ContextVar[bool] = ContextVar("careful", default=False)
+
+class Guard(StrEnum):
+    """What is done about texts on which a parser takes all time or memory there is.
+
+    That happens inside the parser, in C, where nothing can stop it but the end of its process.
+    """
+
+    NONE = "none"
+    """Nothing."""
+    TIMED = "timed"
+    """A slow parse ends this process."""
+    APART = "apart"
+    """A long text is parsed in a process of its own first, and refused if that process ends."""
+
+
+_guard: ContextVar[Guard] = ContextVar("guard", default=Guard.NONE)
 
 
 class SlowParseError(ValueError):
@@ -95,7 +112,7 @@ def parse(text: str, language: str) -> Tree:
         language: A name from `LANGUAGES`.
 
     Raises:
-        SlowParseError: It takes the parser fifty times as long as code of its length does.
+        SlowParseError: It takes the parser all time or memory, and `Guard.APART` is on.
     """
     return read(text, language, wrapped=False).tree
 
@@ -176,16 +193,13 @@ def _readings(text: str, row: Language, *, wrapped: bool) -> Iterator[Reading]:
 
 
 @contextmanager
-def careful_parsing(careful: bool) -> Iterator[None]:
-    """Try every long text in a process of its own first: a parser may take all memory and die.
-
-    That happens inside the parser, where no callback is called, and only with text that is no code.
-    """
-    token = _careful.set(careful)
+def guarded(guard: Guard) -> Iterator[None]:
+    """Parse long texts under a guard from here on."""
+    token = _guard.set(guard)
     try:
         yield
     finally:
-        _careful.reset(token)
+        _guard.reset(token)
 
 
 # Filters ask several things of one function, one after the other.
@@ -197,23 +211,21 @@ def _short_tree(grammar: Grammar, data: bytes) -> Tree:
 def _tree(grammar: Grammar, data: bytes, row: Language) -> Tree:
     if len(data) <= _ALWAYS_QUICK:
         return _short_tree(grammar, data)
-    if _careful.get() and not _survives(data, row):
-        raise SlowParseError(f"the parser took all memory for its {len(data):,} bytes")
-    most = _SLOW_SECONDS + len(data) / _SLOW_BYTES_PER_SECOND
-    end = time.thread_time() + most
+    guard = _guard.get()
+    if guard is Guard.NONE:
+        return Parser(grammar).parse(data)
+    if guard is Guard.APART and not _survives(data, row):
+        raise SlowParseError(f"the parser took all time or memory for its {len(data):,} bytes")
+    return _timed(grammar, data)
 
-    def is_slow(_offset: int, _has_error: bool) -> bool:
-        return time.thread_time() > end
 
-    def chunk(offset: int, _point: object) -> bytes:
-        return data[offset:]
-
+def _timed(grammar: Grammar, data: bytes) -> Tree:
+    """Parse, or end this process: by default SIGVTALRM does so, without asking Python."""
+    setitimer(ITIMER_VIRTUAL, _SLOW_SECONDS + len(data) / _SLOW_BYTES_PER_SECOND)
     try:
-        return Parser(grammar).parse(chunk, progress_callback=is_slow)
-    except ValueError as error:
-        raise SlowParseError(
-            f"the parser took more than {most:.1f} s for its {len(data):,} bytes"
-        ) from error
+        return Parser(grammar).parse(data)
+    finally:
+        setitimer(ITIMER_VIRTUAL, 0)
 
 
 def _survives(data: bytes, row: Language) -> bool:
@@ -225,7 +237,7 @@ def _survives(data: bytes, row: Language) -> bool:
 
 def _try(data: bytes, name: str) -> None:
     for grammar in grammars(name):
-        Parser(grammar).parse(data)
+        _timed(grammar, data)
 
 
 def _leaves(reading: Reading, row: Language) -> Iterator[Leaf]:
@@ -308,13 +320,20 @@ def _is_one_function(reading: Reading, row: Language) -> bool:
     if _doubtful(row.name).search(data, start, end):
         return False
     node = tree.root_node.descendant_for_byte_range(start, end)
+    beside = row.comments | row.leads
     while node is not None and node.type not in row.functions:
-        node = next((one for one in node.named_children if one.type not in row.comments), None)
+        if node.end_byte < end and data[node.end_byte : end].strip(b"; \t\n"):
+            return False  # more behind it
+        field = row.assigned.get(node.type, ("", ""))[1]
+        value = node.child_by_field_name(field) if field else None
+        if value and value.child_by_field_name("body"):
+            node = value
+            break
+        node = next((one for one in node.named_children if one.type not in beside), None)
     body = node.child_by_field_name("body") if node else None
-    if node is None or body is None or not body.named_child_count:
+    if node is None or body is None or not (body.named_child_count or row.name != "python"):
         return False
-    rest = data[node.end_byte : end].strip()
-    return not rest and node.start_byte >= start
+    return node.start_byte >= start and not data[node.end_byte : end].strip(b"; \t\n")
 
 
 @cache
@@ -324,8 +343,9 @@ def _doubtful(name: str) -> re.Pattern[bytes]:
     foreign = "|".join(sorted(row.foreign))
     parts = [rf"\b(?:{foreign})\s+\w"] if foreign else []
     if row.bare_calls:
-        parts.append(r"\w[ \t]+\w+[ \t]+\w+[ \t]+\w")
-    return re.compile("|".join(parts or [r"(?!)"]).encode())
+        # Not in a comment or a string.
+        parts.append(r"^[^#'\"\n]*\b\w+[ \t]+\w+[ \t]+\w+[ \t]+\w")
+    return re.compile("|".join(parts or [r"(?!)"]).encode(), re.MULTILINE)
 
 
 def _not_code(found: list[Leaf], row: Language) -> SyntaxIssue | None:

@@ -56,7 +56,9 @@ def is_metadata(name: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def license_of_metadata(name: str, text: str) -> str | None:
-    """Return the expression that a metadata file gives; None where it gives none, or a vague one.
+    """Return the expression that a metadata file gives; None where it gives none.
+
+    `""` where npm's, Composer's or Cargo's names one that is not known: `UNLICENSED`, `BSD`.
 
     Args:
         name: The file's name.
@@ -77,13 +79,14 @@ def _package_json(text: str) -> str | None:
 
 def _choice(given: Any) -> str | None:
     """Return the licence of npm's and Composer's fields; in a list, any may be chosen."""
-    if isinstance(given, str):
-        return named_license(given)
+    if isinstance(given, str) and given.strip():
+        elsewhere = given.lower().startswith("see licen")
+        return None if elsewhere else named_license(given) or ""
     if isinstance(given, Mapping):
         return _choice(given.get("type"))
-    if isinstance(given, list):
+    if isinstance(given, list) and given:
         names = [_choice(one) for one in given]
-        return any_of([name for name in names if name]) if all(names) else None
+        return any_of([name for name in names if name]) if all(names) else ""
     return None
 
 

@@ -11,7 +11,13 @@ from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
-from wavecoder.collect.licenses.names import all_of, named_license, spdx
+from wavecoder.collect.licenses.names import (
+    all_of,
+    any_of,
+    is_permissive,
+    named_license,
+    spdx,
+)
 
 __all__ = ["HEADER_LINES", "license_of_header", "license_of_text"]
 
@@ -131,8 +137,30 @@ _GNU_TITLES = tuple(text.has[0] for text in _TEXTS if "GPL-" in text.license)
 
 _BSD = "redistribution and use in source and binary forms with or without modification"
 # Conditions that turn a free licence into another one, which has no name here.
-_LIMITS = re.compile(r"\bnon ?commercial|\bcommons clause|\bacademic (?:use|purposes) only")
-_LIMITED = frozenset({"MIT", "MIT-0", "ISC", "0BSD", "HPND", "Zlib", "X11", "Apache-2.0", "curl"})
+_LIMITS = re.compile(
+    r"(?<!commercial and )(?<!commercial or )\bnon ?commercial|\bcommons clause"
+    r"|\bacademic (?:use|purposes) only|\b(?:for|license) internal use only"
+    r"|\blicen[cs]e proprietary"
+)
+# Licences that ask for more than a notice, as people call them; which version is meant is seldom
+# said, so that they, and what stands beside them, stay unknown. Those that have a version which is
+# known by its name are in _SHORT.
+_DEMANDING = re.compile(
+    r"\b(?:mozilla public licen[cs]e(?! (?:version |v ?)?(?:1 1|2 0))"
+    r"|eclipse public licen[cs]e(?! (?:version |v ?)?[12] 0)"
+    r"|(?:common|netscape|q|sun|ibm|reciprocal|european union|server side) public licen[cs]e"
+    r"|common development and distribution licen[cs]e|open software licen[cs]e"
+    r"|under (?:the )?(?:eupl|osl|cddl|cpl)\b|(?:business source|elastic) licen[cs]e"
+    r"|microsoft reciprocal licen[cs]e|cecill(?! b\b)|polyform|prosperity public licen[cs]e"
+    r"|cc by (?:nc|nd|sa)\b|creativecommons org licenses by (?:nc|nd|sa)\b"
+    r"|creative commons attribution (?:non ?commercial|no derivatives|share ?alike)\b)"
+)
+# Licences whose texts name no other one: another beside them holds, too.
+_SILENT = frozenset({"MIT", "MIT-0", "ISC", "0BSD", "HPND", "Zlib", "X11", "Apache-2.0", "curl"})
+_CHOICE = re.compile(
+    r"\balternatively (?:this|the) (?:software|file|product|code|package|program|library) may be\b"
+    r"|\bunder a choice of\b|\byour choice of\b|\bat your choice\b"
+)
 _CLOSED = re.compile(
     r"\bproprietary and confidential|\bconfidential and proprietary|\bunauthori[sz]ed copying"
     r"|\bmay not be (?:copied|reproduced|redistributed|disclosed)\b"
@@ -146,10 +174,11 @@ _SHORT = (
         re.compile(r"\b(?:under|with)(?: the)?(?: terms of)?(?: the)? mit (?:x11 )?licen[cs]e"),
     ),
     ("MIT", re.compile(r"^(?:the )?mit license\b|\bmit licensed\b")),
-    ("MPL-2.0", re.compile(r"\bmozilla public license,? (?:version |v ?)2 0\b")),
+    ("MPL-2.0", re.compile(r"\bmozilla public license (?:version |v ?)?2 0\b")),
     ("BSL-1.0", re.compile(r"\bboost software license,? version 1 0\b")),
-    ("EPL-2.0", re.compile(r"\beclipse public license (?:v|version) ?2 0\b")),
-    ("EPL-1.0", re.compile(r"\beclipse public license (?:v|version) ?1 0\b")),
+    ("MPL-1.1", re.compile(r"\bmozilla public license (?:version |v ?)?1 1\b")),
+    ("EPL-2.0", re.compile(r"\beclipse public license (?:v|version)? ?2 0\b")),
+    ("EPL-1.0", re.compile(r"\beclipse public license (?:v|version)? ?1 0\b")),
     ("ISC", re.compile(r"\bunder(?: the)? isc license\b")),
     (
         "BSD-3-Clause",
@@ -160,8 +189,14 @@ _SHORT = (
     ("Unlicense", re.compile(r"\bunder(?: the)? unlicense\b")),
 )
 _TRI_LICENSE = "version mpl 1 1 gpl 2 0 lgpl 2 1"
-_GNU = re.compile(r"\b(?:(lesser|library|affero) )?general public licen[cs]e\b|\b(a|l)?gpl ?v\d\b")
-_VERSION = re.compile(r"\b(?:version |v ?|gplv)(\d)(?: (\d)(?!\d))?\b")
+_GNU = re.compile(
+    r"\b(?:(lesser|library|affero) )?general public licen[cs]e\b|\bgnu public licen[cs]e\b"
+    r"|\b(a|l)?gpl ?v\d\b"
+    # Not `GPL-compatible`, nor what is `not under the GPL`.
+    r"|(?<!not )\b(?:under|of|org licenses|org copyleft)(?: the)?(?: gnu)? ([al])?gpl(?: ?\d)?\b"
+    r"(?! comp)"
+)
+_VERSION = re.compile(r"\b(?:version |v ?|[al]?gpl ?v?|license )(\d)(?: (\d)(?!\d))?\b")
 _LATER = re.compile(r"\bany later version\b|\bor later\b|\bor newer\b|\bor any later\b")
 
 # Bounded: the end of a line is looked for from each of its spaces.
@@ -180,15 +215,9 @@ def license_of_text(text: str) -> str | None:
     """
     if tags := _SPDX.findall(text):
         return _tagged(tags)
-    words = _words(text)
-    found = list(_full(words))
-    if "Python-2.0" in found:  # a stack of four, the older ones in words of other licences
-        found = [name for name in found if name not in ("HPND", "ISC", "0BSD")]
-    if found:
-        if any(name in _LIMITED or name.startswith("BSD-") for name in found):
-            found = [] if _LIMITS.search(words) else found
-        return all_of(found)
-    return _short(words) or named_license(next(iter(text.strip().splitlines()), ""))
+    if said := _of_words(_words(text)):
+        return said[0]
+    return named_license(next(iter(text.strip().splitlines()), ""))
 
 
 def license_of_header(text: str) -> tuple[str | None] | None:
@@ -198,9 +227,9 @@ def license_of_header(text: str) -> tuple[str | None] | None:
         None where it says nothing; otherwise the SPDX expression, or (None,) where it names a
         licence that is not known, or says that the file is not to be copied.
     """
-    # Most files say nothing, and these three words are in all that do.
+    # Most files say nothing, and one of these words is in all that do.
     head = text[:8_000].lower()
-    if "licen" not in head and "permission" not in head and "proprietary" not in head:
+    if not any(word in head for word in ("licen", "permission", "proprietary", "gpl")):
         return None
     return _of_comment("\n".join(islice(_comment_lines(text[:8_000]), HEADER_LINES)))
 
@@ -210,15 +239,34 @@ def _of_comment(comment: str) -> tuple[str | None] | None:
     if tags := _SPDX.findall(comment):
         return (_tagged(tags),)
     words = _words(comment)
-    if found := list(_full(words)):
-        return (None,) if _LIMITS.search(words) else (all_of(found),)
-    if found_short := _short(words):
-        return (found_short,)
+    if said := _of_words(words):
+        return said
     if line := _LICENSE_LINE.search(comment):
         named = named_license(line[1])
         if named:
             return (named,)
     return (None,) if _CLOSED.search(words) else None
+
+
+def _of_words(words: str) -> tuple[str | None] | None:
+    """Return the licences whose texts are among the words, and those that they name.
+
+    Returns:
+        None where there is none; (None,) where one is not known, or is limited.
+    """
+    full = list(_full(words))
+    if "Python-2.0" in full:  # a stack of four, the older ones in words of other licences
+        full = [name for name in full if name not in ("HPND", "ISC", "0BSD")]
+    if not all(name in _SILENT or name.startswith("BSD-") for name in full):
+        return (all_of(full),)
+    if _LIMITS.search(words) or _DEMANDING.search(words):
+        return (None,)
+    named = _short(words)
+    if not full:
+        return (all_of(named),) if named else None
+    # A text is surer than a name beside it, which may be its title.
+    more = [name for name in named if not is_permissive(name)]
+    return (any_of((*full, *more)) if _CHOICE.search(words) else all_of((*full, *more)),)
 
 
 def _words(text: str) -> str:
@@ -260,14 +308,14 @@ def _gnu_notice(words: str) -> str | None:
     return _gnu(words[: min(places)]) if places else None
 
 
-def _short(words: str) -> str | None:
-    """Return the licences that a short notice names."""
+def _short(words: str) -> list[str]:
+    """Return the licences that a short notice names, which all hold."""
     if _TRI_LICENSE in words:
-        return "MPL-1.1 OR GPL-2.0-or-later OR LGPL-2.1-or-later"
+        return ["MPL-1.1 OR GPL-2.0-or-later OR LGPL-2.1-or-later"]
     found = [name for name, pattern in _SHORT if pattern.search(words)]
     if gnu := _gnu(words):
         found.append(gnu)
-    return all_of(list(dict.fromkeys(found))) if found else None
+    return found
 
 
 def _gnu(words: str) -> str | None:
@@ -276,7 +324,7 @@ def _gnu(words: str) -> str | None:
     if found is None:
         return None
     kind = {"lesser": "LGPL", "library": "LGPL", "affero": "AGPL", "l": "LGPL", "a": "AGPL"}.get(
-        found[1] or found[2] or "", "GPL"
+        found[1] or found[2] or found[3] or "", "GPL"
     )
     around = words[max(0, found.start() - 120) : found.end() + 300]
     version = _VERSION.search(words, found.start(), found.end() + 300) or _VERSION.search(around)

@@ -28,8 +28,9 @@ __all__ = [
     "safe_path",
 ]
 
+_ZIP_SUFFIXES = (".zip", ".whl", ".egg", ".jar")
 ARCHIVE_SUFFIXES = (
-    *(".zip", ".whl", ".egg", ".jar"),
+    *_ZIP_SUFFIXES,
     *(".tar", ".tar.gz", ".tgz", ".crate", ".tar.bz2", ".tbz2", ".tar.xz", ".txz"),
     *(".tar.zst", ".tzst"),
 )
@@ -80,7 +81,8 @@ def open_zip(path: str) -> zipfile.ZipFile | None:
         DamagedArchiveError: It cannot be read.
     """
     begin = _beginning(path)
-    if not begin.startswith((b"PK\3\4", b"PK\5\6")) and not path.lower().endswith(".zip"):
+    # A program may stand before the archive, as in jars that start by themselves.
+    if not begin.startswith((b"PK\3\4", b"PK\5\6")) and not path.lower().endswith(_ZIP_SUFFIXES):
         return None
     try:
         # Its own list of members is all that is read, and held, here.

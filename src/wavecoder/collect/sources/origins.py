@@ -161,7 +161,7 @@ def look_at(
 
 
 def what_it_says(name: str, text: str) -> str | None:
-    """Return the licence that a paper names, or None."""
+    """Return the licence that a paper names, None, or `""` as `license_of_metadata` does."""
     return license_of_metadata(name, text) if is_metadata(name) else license_of_text(text)
 
 
@@ -181,6 +181,8 @@ def weigh(papers: Collection[tuple[str, str | None]]) -> tuple[str | None, Licen
         return stated, LicenseSource.PACKAGE_METADATA
     if known and not vague:
         return known, LicenseSource.LICENSE_FILE
+    # A package that says `UNLICENSED` is not under the licence of the folder above it.
+    vague = vague or any(one == "" for _, one in papers)
     return (None, LicenseSource.UNKNOWN) if vague else None
 
 
