@@ -1,11 +1,17 @@
+import gzip
 import json
+import zipfile
 
+import datasets
+import pyarrow
+import pyarrow.csv
+import pyarrow.parquet
 import pytest
 
 from wavecoder.collect import Collect
 from wavecoder.errors import ConfigError, PluginError, StaleArtifactError, StoppedError
 from wavecoder.languages import parses
-from wavecoder.plugins import configure, validate
+from wavecoder.plugins import configure, plugin_names, validate
 from wavecoder.records import RawCode
 from wavecoder.stage import run_stage
 
@@ -162,6 +168,45 @@ def test_an_earlier_dataset_that_cannot_be_read(three, tmp_path, make_context, n
     with pytest.raises(ConfigError, match=message):
         stage = collect(sources=three, near_duplicates={"against": [str(path)]})
         run_stage(stage, make_context("collect"))
+
+
+def test_sources_of_every_kind_go_through_the_stage(three, tmp_path, make_context):
+    """Each gives a function of its own, and each tells what gave none."""
+    rows = []
+    for kind in ("jsonl", "csv", "parquet", "datasets", "codesearchnet"):
+        rows.append({"code": LONG.format(name=f"from_{kind}"), "language": "python"})
+    (tmp_path / "rows.jsonl").write_text(json.dumps(rows[0]) + "\n{broken\n")
+    pyarrow.csv.write_csv(pyarrow.Table.from_pylist(rows[1:2]), tmp_path / "rows.csv")
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows[2:3]), tmp_path / "rows.parquet")
+    (tmp_path / "saved").mkdir()
+    datasets.Dataset.from_list(rows[3:4]).save_to_disk(str(tmp_path / "saved"))
+    with gzip.open(tmp_path / "python_train_0.jsonl.gz", "wt") as file:
+        fields = {"repo": "a/b", "path": "c.py", "func_name": "from_codesearchnet"}
+        published = {**rows[4], **fields, "original_string": rows[4]["code"], "docstring": "Doc."}
+        file.write(json.dumps({**published, "sha": "0" * 40, "url": "", "partition": "train"}))
+    with zipfile.ZipFile(tmp_path / "code.zip", "w") as archive:
+        archive.writestr("top/a.py", LONG.format(name="from_archive"))
+    sources = [
+        {"jsonl": str(tmp_path / "rows.jsonl")},
+        {"csv": str(tmp_path / "rows.csv")},
+        {"parquet": str(tmp_path / "rows.parquet")},
+        {"datasets": str(tmp_path / "saved")},
+        {"codesearchnet": str(tmp_path / "python_train_0.jsonl.gz")},
+        {"archive": str(tmp_path / "code.zip")},
+        {"package": "wavecoder.errors"},
+        *three,
+    ]
+    kinds = {next(iter(source)) for source in sources}
+    assert kinds == set(plugin_names("sources"))
+    artifact = run_stage(collect(sources=sources), make_context("collect"))
+    labels = {raw.name: raw.source for raw in artifact.records(RawCode)}
+    for kind in kinds - {"package", "directory"}:
+        assert labels[f"from_{kind}"].startswith(kind)
+    assert labels["one"] == "directory:one"
+    reasons = artifact.manifest.rejected
+    assert reasons["invalid_json"] == 1
+    counts = (artifact.files / "counts.csv").read_text()
+    assert f"jsonl:{tmp_path.name},,invalid_json,1" in counts
 
 
 def test_licences_that_are_not_wanted_are_refused(three, tmp_path, make_context):

@@ -112,6 +112,8 @@ class CodeSearchNet:
         )
         """The splits wanted."""
 
+    label = "codesearchnet"
+
     def __init__(self, config: Config) -> None:
         """Find the shards.
 
@@ -212,7 +214,7 @@ class CodeSearchNet:
                 name=name or snippet.name,
                 code=snippet.code,
                 docstring=docstring,
-                source="codesearchnet",
+                source=self.label,
                 path=cells.get(names.path) or f"{file}#{number}",
                 start_line=first,
                 end_line=int(found["last"] or found["first"]) if found else None,

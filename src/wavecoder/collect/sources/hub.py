@@ -71,7 +71,7 @@ class Datasets:
         self._config = config
         self._local = Path(config.path).expanduser().is_dir()
         title = Path(config.path).expanduser().resolve().name if self._local else config.path
-        self._label = f"datasets:{os.fsencode(title).decode('utf-8', 'backslashreplace')}"
+        self.label = f"datasets:{os.fsencode(title).decode('utf-8', 'backslashreplace')}"
 
     def identity(self) -> Mapping[str, object]:
         """Return the options and the number of rows; of a local folder the listing, too.
@@ -115,7 +115,7 @@ class Datasets:
                 yield from rows.outcomes(Row(place, cells), self._config.split)
 
     def _table(self) -> Table:
-        return Table(self._label, self._config, list(self._dataset().column_names))
+        return Table(self.label, self._config, list(self._dataset().column_names))
 
     def _dataset(self) -> Any:
         config = self._config

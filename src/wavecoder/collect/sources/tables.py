@@ -43,6 +43,7 @@ class Jsonl:
             ConfigError: There is none, or a language is unknown.
         """
         self._files = _Files("jsonl", config)
+        self.label = self._files.rows.label
 
     def identity(self) -> Mapping[str, object]:
         """Return the options, and a digest of the names and sizes of the files."""
@@ -69,6 +70,7 @@ class Csv:
             ConfigError: There is none, or a language is unknown.
         """
         self._files = _Files("csv", config)
+        self.label = self._files.rows.label
 
     def identity(self) -> Mapping[str, object]:
         """Return the options, and a digest of the names and sizes of the files."""
@@ -95,6 +97,7 @@ class Parquet:
             ConfigError: There is none, or a language is unknown.
         """
         self._files = _Files("parquet", config)
+        self.label = self._files.rows.label
 
     def identity(self) -> Mapping[str, object]:
         """Return the options, and a digest of the names and sizes of the files."""
