@@ -2,7 +2,7 @@
 
 Run: `.venv/bin/python benchmarks/kills.py FOLDER [--kills 20]`. The folder is collected and a
 coreset selected, once undisturbed and once with a `kill -9` of the first process after a random
-time, again and again; each new start goes on. What was killed in which part is printed.
+time, again and again; each new start goes on, and what comes to its end is compared.
 """
 
 import argparse
@@ -54,6 +54,11 @@ def part_of(out: Path) -> str:
     return "collect: beginning"
 
 
+def digest(path: Path) -> str:
+    """Return a file's SHA-256."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def main() -> None:
     """Print where the kills came and whether the bytes are the same."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -66,28 +71,30 @@ def main() -> None:
         recipe.write_text(RECIPE.format(folder=given.folder))
         whole, killed = home / "whole", home / "killed"
         command = [sys.executable, "-m", "wavecoder.cli", "run", str(recipe), "-o"]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         began = time.monotonic()
-        subprocess.run([*command, str(whole)], check=True, stderr=subprocess.DEVNULL)
+        subprocess.run([*command, str(whole)], check=True, **quiet)
         seconds = time.monotonic() - began
-        rng, where = random.Random(7), Counter[str]()
-        for _ in range(given.kills):
-            process = subprocess.Popen([*command, str(killed)], stderr=subprocess.DEVNULL)
+        rng, where, compared, same = random.Random(7), Counter[str](), 0, True
+        while where.total() < given.kills or killed.exists():
+            process = subprocess.Popen([*command, str(killed)], **quiet)
+            done = where.total() >= given.kills
             try:
-                process.wait(timeout=rng.uniform(0.5, seconds / 3))
+                process.wait(timeout=None if done else rng.uniform(0.3, seconds / 2))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-            where[part_of(killed)] += 1
-        subprocess.run([*command, str(killed)], check=True, stderr=subprocess.DEVNULL)
+                where[part_of(killed)] += 1
+                continue
+            compared += 1
+            for name in COMPARED:
+                if digest(whole / name) != digest(killed / name):
+                    same = False
+                    print(f"DIFFERENT {name}")
+            shutil.rmtree(killed)
         for part, count in where.most_common():
-            print(f"{count:>4}  {part}")
-        same = True
-        for name in COMPARED:
-            digests = {
-                hashlib.sha256((out / name).read_bytes()).hexdigest() for out in (whole, killed)
-            }
-            same = same and len(digests) == 1
-            print(f"{'same' if len(digests) == 1 else 'DIFFERENT'}  {name}")
+            print(f"{count:>4} kills  {part}")
+        print(f"{compared} runs went on to their end, {'all the same' if same else 'NOT the same'}")
         sys.exit(not same)
     finally:
         shutil.rmtree(home)
