@@ -30,6 +30,7 @@ class _Count:
     before: int = 0
     """Outcomes that were on disk when this process began."""
     started: float = field(default_factory=time.monotonic)
+    rate_started: float = field(default_factory=time.monotonic)
     step: str = ""
     """What is done in the part of the stage that gives no outcomes yet: `embedded`."""
     step_done: int = 0
@@ -39,6 +40,8 @@ class _Count:
     step_started: float = field(default_factory=time.monotonic)
 
     def take(self, reason: str | None, count: int) -> None:
+        if self.step and self.done == self.before:
+            self.rate_started = time.monotonic()  # the time until now tells nothing of the rest
         self.done += count
         if reason is None:
             self.kept += count
@@ -76,7 +79,7 @@ class _Count:
         if self.completion_tokens:
             parts.append(f"{self.completion_tokens / seconds:.0f} tokens/s")
         if self.total is not None and here > 0 and self.done < self.total:
-            left = (self.total - self.done) * seconds / here
+            left = (self.total - self.done) * (time.monotonic() - self.rate_started) / here
             parts.append(f"{_duration(left)} left")
         return ", ".join(parts)
 
