@@ -53,7 +53,9 @@ class Stage(Protocol):
     at once, where single records would be too slow."""
     writes: ClassVar[type[Record]]
     config: Any
-    """A frozen pydantic model that forbids unknown keys: the stage's table of the recipe."""
+    """A frozen pydantic model that forbids unknown keys: the stage's table of the recipe.
+
+    A stage that reads artifacts of other runs names their folders in an attribute `reads`."""
 
     def identity(self) -> Mapping[str, object]:
         """Return everything beside code and upstream that decides the output, as JSON values."""

@@ -32,7 +32,7 @@ from wavecoder.artifact import (
     write_text,
     writing,
 )
-from wavecoder.errors import ArtifactError, StaleArtifactError, StoppedError
+from wavecoder.errors import ArtifactError, ConfigError, StaleArtifactError, StoppedError
 from wavecoder.protocols import Progress, Stage
 from wavecoder.records import ChatReply, Record, Rejected, digest
 
@@ -130,10 +130,17 @@ def run_stage(stage: Stage, ctx: Context, on_existing: OnExisting = OnExisting.R
     """Bring the artifact in `ctx.folder` to completion and return it.
 
     Raises:
+        ConfigError: The stage cannot do what its config says.
         StaleArtifactError: The folder holds an artifact of another recipe.
         ArtifactError: The folder cannot be written, or the stage broke its contract.
         StoppedError: The user asked to stop; the next call goes on from here.
     """
+    for path in getattr(stage, "reads", ()):
+        if path.resolve() == ctx.folder.resolve():
+            raise ConfigError(
+                f"{stage.name} would read {path}, the artifact that it makes. "
+                f"Name another run's folder with -o, or another artifact in the recipe."
+            )
     upstream = list(ctx.upstream.values())[-1].manifest.fingerprint if ctx.upstream else None
     identity = json.loads(json.dumps(dict(stage.identity())))
     started: dict[str, Any] = {

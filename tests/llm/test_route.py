@@ -95,6 +95,34 @@ def test_words_that_are_too_deep_to_read_are_shown_as_they_are():
         ask(answer(400, "[" * 100_000))
 
 
+async def no_http(request):
+    request.transport.write(b"\0\xff not HTTP\r\n\r\n")
+    request.transport.close()
+    return web.Response()
+
+
+async def no_gzip(request):
+    return web.Response(body=b"plain", headers={"Content-Encoding": "gzip"})
+
+
+@pytest.mark.parametrize("handle", [no_http, no_gzip])
+def test_a_connection_that_fails_is_one_line_without_the_query(handle):
+    with pytest.raises(ModelError, match="the connection failed: 400") as caught:
+        ask(handle, path="/v1?key=a+/secret")
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("date", ["Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "nan", "soon"])
+def test_a_wait_that_cannot_be_read_is_none(date):
+    handlers = [503, 200]
+
+    async def handle(request):
+        return web.Response(status=handlers.pop(0), headers={"Retry-After": date}, text="x")
+
+    assert ask(handle) == b"x"
+
+
 def test_a_closed_route_can_be_used_in_another_event_loop():
     async def main(route):
         with pytest.raises(ModelError, match="try 5 of 5"):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -170,6 +171,33 @@ def test_a_killed_call_goes_on_and_ends_with_the_same_bytes(kind, at, tmp_path):
         assert int(resumed.stdout) < int(run("again", 0).stdout)
 
 
+class Drifting(Kept):
+    """Like a model's, the vectors of a function differ from batch to batch in their last bits."""
+
+    def vector(self, raw):
+        return np.array(super().vector(raw)) + 1e-6 * (len(self.embedded) // self.at_once)
+
+
+def test_a_function_that_comes_twice_has_one_vector_whether_or_not_the_call_is_killed(
+    codes, embed, tmp_path, monkeypatch
+):
+    """An earlier selection's functions are often among those collected, too."""
+    codes = sorted(codes, key=lambda raw: len(raw.code))[-31:]
+    codes = [raw.model_copy(update={"code": raw.code[-30:]}) for raw in codes[:30]]
+    codes.append(codes[0].model_copy(update={"id": "again"}))
+    whole = embed(codes, Drifting(), folder="whole", cache=tmp_path / "one").tobytes()
+    place = {"folder": "killed", "cache": tmp_path / "two"}
+    with monkeypatch.context() as patched:
+
+        def end(self, vectors):
+            raise KeyboardInterrupt
+
+        patched.setattr("wavecoder.select.vectors.VectorFile.append", end)
+        with pytest.raises(KeyboardInterrupt):
+            embed(codes, Drifting(), **place)
+    assert embed(codes, Drifting(), **place).tobytes() == whole
+
+
 @pytest.mark.parametrize("kind", [Toy, Kept])
 def test_it_may_end_before_any_write(kind, codes, embed, tmp_path, monkeypatch):
     """Each write is followed by an fsync; the call ends at the first, the second, and so on."""
@@ -312,6 +340,30 @@ def test_two_processes_give_the_same_bytes(codes, embed):
     assert one.tobytes() == two.tobytes()
 
 
+class Loading(Toy):
+    """Notes in a file when a process gets a copy of it."""
+
+    parallel = True
+
+    def __init__(self, log):
+        super().__init__()
+        self.log = log
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        with self.log.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+
+
+def test_a_process_has_one_copy_of_the_embedder_for_all_its_shards(codes, embed, tmp_path):
+    log = tmp_path / "log"
+    two = embed(codes, Loading(log), processes=2)
+    assert two.tobytes() == embed(codes, Toy(), folder="b").tobytes()
+    loads = log.read_text().split()
+    assert len(loads) == len(set(loads))
+    assert len(loads) <= 2
+
+
 class Bad(Toy):
     """Breaks its contract from the second shard on."""
 
@@ -357,6 +409,34 @@ def test_a_bad_embedder_is_told_by_the_function_and_keeps_what_is_finished(
 def test_a_number_too_large_for_half_precision_is_told(codes, embed):
     with pytest.raises(ConfigError, match="too large for float16"):
         embed(codes, Bad(lambda v: v + 1e6), dtype="float16")
+
+
+def test_a_number_too_large_for_single_precision_is_told(codes, embed):
+    with pytest.raises(ConfigError, match=r"too large for float32. Mend it or use another\."):
+        embed(codes, Bad(lambda v: v.astype(np.float64) + 1e300))
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_width_is_told_before_the_functions_are_embedded(known, codes, embed):
+    class Learning(Toy):
+        def embed(self, raw_codes):
+            assert self.sample is not None  # it has learnt
+            return super().embed(raw_codes)
+
+    toy, told = Learning(), []
+    toy.dimensions = 8 if known else None
+    toy.vector = lambda raw: [1.0] * 8
+
+    def refuse(width):
+        told.append((width, len(toy.embedded)))
+        raise ConfigError("No memory.")
+
+    with pytest.raises(ConfigError, match="No memory"):
+        embed(codes, toy, on_width=refuse)
+    assert told == [(8, 0 if known else 1)]
+    embed(codes, toy)
+    with pytest.raises(ConfigError, match="No memory"):  # also where all is there already
+        embed(codes, toy, on_width=refuse)
 
 
 def test_a_width_that_is_not_known_is_asked_for(codes, embed):

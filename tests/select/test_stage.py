@@ -15,7 +15,7 @@ from wavecoder.errors import (
 )
 from wavecoder.plugins import validate
 from wavecoder.records import RawCode, Rejected
-from wavecoder.select import Select, kcenter_greedy
+from wavecoder.select import Select, Selection, kcenter_greedy
 from wavecoder.select.near import near
 from wavecoder.stage import OnExisting, run_stage
 
@@ -212,6 +212,72 @@ def test_an_earlier_selection_is_extended(make_context, upstream, table):
     ]
 
 
+@pytest.mark.parametrize("selector", ["kcenter", "random", "kmeans", "facility_location"])
+@pytest.mark.parametrize("quotas", [None, "language"])
+def test_what_was_picked_earlier_is_not_picked_again_though_it_was_collected_again(
+    make_context, raw_code, table, selector, quotas
+):
+    codes = [raw_code(f"f({n})", "python", f"p{n}") for n in range(12)]
+    codes += [raw_code(f"g({n})", "go", f"g{n}") for n in range(3)]
+    old = {"collect": run_stage(Given(codes[10:]), make_context("old"))}
+    earlier = run_stage(select(embedder=table, k=5), make_context("earlier", old))
+    # Collected from another place now, under other ids.
+    moved = [raw.model_copy(update={"id": f"new {raw.id}"}) for raw in codes]
+    upstream = {"collect": run_stage(Given(moved), make_context("collect"))}
+
+    def picks(k):
+        given = {"embedder": table, "k": k, "selector": selector, "quotas": quotas}
+        stage = select(**given, extend=str(earlier.folder))
+        artifact = run_stage(stage, make_context("select", upstream, folder=f"select{k}"))
+        return {raw.id for raw in artifact.records(RawCode)}
+
+    assert picks(10) == {raw.id for raw in moved[:10]}
+    with pytest.raises(ConfigError, match=r"k is 11 and collect kept 10 .* k to at most 10"):
+        picks(11)
+
+
+@pytest.mark.parametrize("rows", [[1, 2], [1, 1, 2], [0, 1, N], [-1, 0, 1], [[0, 1, 2]]])
+@pytest.mark.parametrize("radii", [0, 3])
+def test_a_selector_that_breaks_its_contract_is_refused(
+    make_context, upstream, table, monkeypatch, rows, radii
+):
+    selection = Selection(np.array(rows), np.zeros(radii, np.float32))
+    monkeypatch.setattr("wavecoder.select.selectors.Random.select", lambda *_, **__: selection)
+    stage = select(embedder=table, k=3, selector="random")
+    with pytest.raises(ConfigError, match=r"The selector random gave [23] rows .* 0 to 29"):
+        run_stage(stage, make_context("select", upstream))
+
+
+def test_an_extended_selection_is_measured_as_one(make_context, upstream, table):
+    inputs = list(upstream["collect"].records(RawCode))
+    half = {"collect": run_stage(Given(inputs[:10]), make_context("half"))}
+    earlier = run_stage(select(embedder=table, k=4), make_context("earlier", half))
+    ctx = make_context("select", upstream)
+    artifact = run_stage(select(embedder=table, k=3, extend=str(earlier.folder)), ctx)
+    picked = list(artifact.records(RawCode))
+    before = [vector(raw) for raw in earlier.records(RawCode)]
+    centers = np.array([*(vector(raw) for raw in picked), *before])
+    left = np.array([vector(raw) for raw in inputs if raw not in picked])
+    apart = np.linalg.norm(left[:, None] - centers, axis=2)
+    figures = json.loads((artifact.files / "coverage.json").read_text())
+    assert figures["distance"]["selected"]["max"] == pytest.approx(apart.min(axis=1).max())
+    assert figures["distance"]["selected"]["max"] == pytest.approx(figures["radius"]["3"])
+    rows = [line.split(",") for line in (artifact.files / "centers.csv").read_text().split()][1:]
+    nearest = np.bincount(apart.argmin(axis=1), minlength=7)[:3]
+    assert [int(row[3]) for row in rows] == (1 + nearest).tolist()
+    # What a pick adds is the same figure in all places.
+    for place, (raw, row) in enumerate(zip(picked, rows, strict=True)):
+        seen = [vector(other) for other in picked[:place]] + before
+        added = min(np.linalg.norm(vector(raw) - one) for one in seen)
+        assert float(row[2]) == pytest.approx(added, abs=1e-4)
+        assert near(upstream["collect"], artifact, raw.id).added == pytest.approx(added)
+
+
+def test_only_a_selection_can_be_extended(upstream):
+    with pytest.raises(ConfigError, match=r"which holds collect\. Name the select"):
+        select(extend=str(upstream["collect"].folder))
+
+
 @pytest.mark.parametrize(
     ("quotas", "counts"),
     [
@@ -234,6 +300,26 @@ def test_quotas_bound_what_each_language_gives(make_context, raw_code, table, qu
         for name, group in figures["by_language"].items()
         if group["selected"]
     } == counts
+    # No function can be picked in the end, and yet some are far from all picks.
+    assert len(np.load(artifact.files / "radii.npy")) == 0
+    assert "radius" not in figures
+
+
+def test_of_more_repositories_than_picks_the_selector_takes_some(make_context, raw_code, table):
+    codes = [
+        raw_code(f"f({n})", record_id=f"r{n}").model_copy(update={"repository": repository})
+        for n, repository in enumerate([*"abcdefgh", None] * 4)
+    ]
+    upstream = {"collect": run_stage(Given(codes), make_context("collect"))}
+
+    def repositories(seed):
+        ctx = make_context("select", upstream, seed=seed, folder=f"select{seed}")
+        stage = select(embedder=table, k=3, quotas="repository")
+        return [raw.repository for raw in run_stage(stage, ctx).records(RawCode)]
+
+    found = [repositories(seed) for seed in range(5)]
+    assert all(len(set(three)) == 3 for three in found)
+    assert len({name for three in found for name in three}) > 5
 
 
 @pytest.mark.parametrize(
@@ -241,11 +327,16 @@ def test_quotas_bound_what_each_language_gives(make_context, raw_code, table, qu
     [
         ({"language": {"pyhton": 3}}, "Did you mean 'python'"),
         ({"language": {"python": 1}}, "allow 1 functions and select.k is 2"),
+        ({"language": {}}, r"Raise the quotas\.$"),
     ],
 )
-def test_quotas_that_do_not_fit(make_context, upstream, table, quotas, message):
+def test_quotas_that_do_not_fit_are_refused_before_anything_is_embedded(
+    make_context, upstream, table, quotas, message
+):
+    ctx = make_context("select", upstream)
     with pytest.raises(ConfigError, match=message):
-        run_stage(select(embedder=table, k=2, quotas=quotas), make_context("select", upstream))
+        run_stage(select(embedder=table, k=2, quotas=quotas), ctx)
+    assert not (ctx.files / "vectors.npy").exists()
 
 
 def test_too_little_memory_is_said_before_picking(make_context, upstream, table, monkeypatch):
@@ -254,6 +345,9 @@ def test_too_little_memory_is_said_before_picking(make_context, upstream, table,
         ConfigError, match=r"Picking 2 of 30 .* needs 0\.0 GB of memory and 0\.0 GB are free"
     ):
         run_stage(select(embedder=table, k=2), make_context("select", upstream))
+    # What k-center needs does not count for others.
+    ctx = make_context("select", upstream, folder="random")
+    assert run_stage(select(embedder=table, k=2, selector="random"), ctx).manifest.kept == 2
 
 
 def test_near_says_why_a_function_was_picked(make_context, upstream, table):
@@ -275,6 +369,14 @@ def test_near_says_why_a_function_was_picked(make_context, upstream, table):
         near(collect, artifact, "f")
     with pytest.raises(ConfigError, match="no function with the id or name 'g'"):
         near(collect, artifact, "g")
+
+
+def test_near_refuses_picks_of_what_was_collected_before(make_context, upstream, table):
+    artifact = run_stage(select(embedder=table, k=8), make_context("select", upstream))
+    inputs = list(upstream["collect"].records(RawCode))
+    again = run_stage(Given(inputs[::-1]), make_context("again"))
+    with pytest.raises(ArtifactError, match=r"held before it was made again. Run select again\."):
+        near(again, artifact, inputs[0].id)
 
 
 def test_a_k_larger_than_what_was_kept_is_one_sentence(make_context, upstream):
@@ -356,3 +458,23 @@ def test_a_full_disk_is_one_sentence_with_its_reason(make_context, upstream, tab
     (ctx.files / "radii.npy").symlink_to("/dev/full")
     with pytest.raises(ArtifactError, match=r"radii\.npy: No space left on device"):
         run_stage(select(embedder=table, k=2), ctx)
+
+
+def test_a_selection_does_not_extend_itself(make_context, upstream, table):
+    ctx = make_context("select", upstream)
+    run_stage(select(embedder=table, k=4), ctx)
+    again = select(embedder=table, k=5, extend=str(ctx.folder))
+    with pytest.raises(ConfigError, match="the artifact that it makes"):
+        run_stage(again, ctx, OnExisting.REPLACE)
+    assert (ctx.folder / "records.parquet").exists()
+
+
+def test_where_a_model_is_is_written_down_and_decides_nothing(make_context, upstream, monkeypatch):
+    endpoints = [
+        select(embedder={"endpoint": {"model": f"http://{host}:1/v1#name"}}, k=2)
+        for host in ("one.test", "two.test")
+    ]
+    assert endpoints[0].identity() == endpoints[1].identity()
+    written = endpoints[0].config.model_dump(mode="json")["embedder"]["endpoint"]
+    assert written["model"] == "http://one.test:1/v1#name"
+    assert select(embedder={"endpoint": written}, k=2).identity() == endpoints[0].identity()

@@ -112,6 +112,11 @@ class Collect:
             "against": self._earlier.identity(),
         }
 
+    @property
+    def reads(self) -> tuple[Path, ...]:
+        """The earlier datasets."""
+        return self._near.against if self._near else ()
+
     def inputs(self, ctx: Context) -> Iterator[Rows]:
         """Yield the functions of every source and the files that gave none, a part at a time."""
         folder = ctx.work / "parts"

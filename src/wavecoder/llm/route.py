@@ -12,6 +12,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -33,6 +34,8 @@ _REQUEST_SECONDS = 600.0
 _CONNECT_SECONDS = 30.0
 _LONGEST_WAIT = 600.0  # seconds an endpoint may ask for; a person should decide on more
 _REFUSED = (400, 413, 422)
+# Of an address in somebody's words: it may hold a key, too.
+_QUERY = re.compile(r"(https?://[^\s'\"?]+)\?[^\s'\"]*")
 _TRANSIENT = (408, 409, 425, 429)  # and everything from 500
 
 
@@ -155,7 +158,7 @@ class Route:
                 f"{self.address} cannot be trusted: {error}. Check the address."
             ) from error
         except aiohttp.ClientError as error:
-            words = str(error) or type(error).__name__
+            words = " ".join(str(error).split()) or type(error).__name__
             raise TransientError(f"the connection failed: {words}") from error
 
     def _fail(self, status: int, words: str, headers: Mapping[str, str]) -> NoReturn:
@@ -168,7 +171,8 @@ class Route:
         raise ModelError(f"{self.address} does not serve {self.name} ({words}). {do}")
 
     def _redact(self, words: str) -> str:
-        """Return `words` without the key: some endpoints echo it."""
+        """Return `words` without the key, which some endpoints echo, and without queries."""
+        words = _QUERY.sub(r"\1", words)
         return words.replace(self._key, "***") if self._key else words
 
 
@@ -178,6 +182,7 @@ def _parse(spec: str, route: str) -> tuple[str, str, str]:
     try:
         parts = urlsplit(spec)
         host, port = parts.hostname, parts.port
+        (host or "").encode("idna")  # as it is looked up
     except ValueError as error:
         raise ConfigError(f"{spec!r} is no address ({error}). {form}") from error
     if parts.username or parts.password:
@@ -236,7 +241,7 @@ def _retry_after(value: str) -> float:
         pass
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)

@@ -32,9 +32,10 @@ class Coverage(NamedTuple):
     """What was measured."""
 
     figures: dict[str, Any]
-    """As JSON values; the README of the run's page explains them."""
+    """As JSON values; README.md says how to read them."""
     stands_for: NDArray[np.float64]
-    """For each pick, the estimated number of functions nearest to it, itself included."""
+    """For each pick, the estimated number of functions nearest to it, itself included. A function
+    nearest to a pick of an earlier selection counts for none."""
 
 
 def coverage(
@@ -42,6 +43,7 @@ def coverage(
     picks: NDArray[np.int64],
     groups: dict[str, NDArray[np.bool_]],
     *,
+    earlier: int = 0,
     rng: Random,
     check: Callable[[], None],
 ) -> Coverage:
@@ -50,17 +52,21 @@ def coverage(
     Args:
         vectors: Shape (n, d); may be a file, mapped.
         picks: The selected rows, in pick order.
-        groups: By name (a language), which rows belong to it, shape (n,).
+        groups: By name (a language), which rows belong to it, shape (n - earlier,).
+        earlier: So many of the last rows are picks of an earlier selection. They are no functions
+            to pick from, and count as picked, also beside the random choice.
         rng: Draws the sample and the random choice.
         check: Called now and then; may raise.
     """
-    n, k = len(vectors), len(picks)
+    n, k = len(vectors) - earlier, len(picks)
+    before = np.arange(n, n + earlier)
     left = np.setdiff1d(np.arange(n), picks, assume_unique=True)
     rows = _draw(left, min(_SAMPLE, len(left)), rng)
     by_chance = _draw(np.arange(n), k, rng)
-    nearest, distances = nearest_centers(vectors, rows, picks)
+    nearest, distances = nearest_centers(vectors, rows, np.concatenate([picks, before]))
     check()
-    _, chance = nearest_centers(vectors, _draw_outside(n, by_chance, len(rows), rng), by_chance)
+    others = _draw_outside(n, by_chance, len(rows), rng)
+    _, chance = nearest_centers(vectors, others, np.concatenate([by_chance, before]))
     check()
     figures: dict[str, Any] = {
         "functions": n,
@@ -79,10 +85,10 @@ def coverage(
             }
             for name, members in sorted(groups.items())
         },
-        "radius_on_sample": _on_sample(vectors, k, rng, check),
+        "radius_on_sample": _on_sample(vectors[:n], k, rng, check),
     }
     scale = len(left) / len(rows) if len(rows) else 0
-    stands_for = 1.0 + np.bincount(nearest, minlength=k) * scale
+    stands_for = 1.0 + np.bincount(nearest, minlength=k)[:k] * scale
     return Coverage(figures, stands_for.astype(np.float64))
 
 

@@ -20,11 +20,12 @@ An embedder may say, as attributes, how it likes to be called; each has a defaul
 
 import heapq
 import json
+import pickle
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
@@ -45,7 +46,7 @@ __all__ = ["bytes_needed", "cache_name", "embed_records", "embed_shard"]
 _SAMPLE = 20_000
 """Most functions that an embedder learns from."""
 _SHARD = 4096
-_CACHED_SHARD = 1024
+_CACHED_SHARD = 256
 """Functions in a shard, which is what a kill loses at most: fewer where each takes long."""
 _AT_ONCE = 512
 
@@ -62,6 +63,7 @@ def embed_records(
     processes: int = 1,
     check: Callable[[], None] = lambda: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    on_width: Callable[[int], None] = lambda width: None,
     note: Callable[[str], None] = lambda text: None,
 ) -> "np.memmap[Any, Any]":
     """Write `vectors.npy` and return it, mapped read-only, of shape (functions, dimensions).
@@ -77,6 +79,7 @@ def embed_records(
         processes: How many may share the work of an embedder that is `parallel`.
         check: Called between batches; may raise StoppedError.
         progress: Told (functions finished, functions in all): at the start, then after batches.
+        on_width: Told how long the vectors are before the functions are embedded; may raise.
         note: Told, once, how much room the vectors take.
 
     Raises:
@@ -94,11 +97,14 @@ def embed_records(
     file = VectorFile(folder, digest("vectors", words, dtype, str(seed), content), total, dtype)
     if file.complete:
         progress(total, total)
-        return file.finish()
+        vectors = file.finish()
+        on_width(vectors.shape[1])
+        return vectors
     embedder.fit(sample, seed)
     kept = VectorCache(cache) if cache is not None and getattr(embedder, "cached", False) else None
     width = file.width or (kept and kept.width) or _width(embedder, sample[0])
     del sample
+    on_width(width)
     _announce(folder, total, file.done, width, dtype, cached=kept is not None, note=note)
     file.begin(width)
     progress(file.done, total)
@@ -161,6 +167,20 @@ def embed_shard(
     return vectors
 
 
+def _embed_by_copy(
+    pickled: bytes, raw_codes: Sequence[RawCode], *, width: int, dtype: DType
+) -> Vectors:
+    """Embed in another process, by its own copy of the embedder."""
+    return embed_shard(_copy(pickled), raw_codes, width=width, dtype=dtype)
+
+
+@lru_cache(maxsize=1)
+def _copy(pickled: bytes) -> Embedder:
+    """Return a process's copy, kept from shard to shard: it may have loaded a model."""
+    embedder: Embedder = pickle.loads(pickled)
+    return embedder
+
+
 @dataclass
 class _Shard:
     """Some functions on their way: those in the cache and those to embed."""
@@ -185,19 +205,26 @@ class _Work:
 
     def run(self, raw_codes: Iterable[RawCode], processes: int) -> None:
         """Embed what is not yet in the file, and append it shard by shard."""
-        dtype = self.file.dtype
-        embed = partial(embed_shard, self.embedder, width=self.width, dtype=dtype)
+        how: dict[str, Any] = {"width": self.width, "dtype": self.file.dtype}
+        embed: Callable[[list[RawCode]], Vectors]
         if processes == 1:
-            embed = partial(embed, on_batch=self._on_batch)
+            embed = partial(embed_shard, self.embedder, **how, on_batch=self._on_batch)
+        else:
+            embed = partial(_embed_by_copy, pickle.dumps(self.embedder), **how)
         # Shards whose missing functions were handed out, in order; their vectors come back so.
         pending: deque[_Shard] = deque()
         missing = self._missing(raw_codes, pending)
         for vectors in map_ordered(embed, missing, processes=processes, check=self.check):
             shard = pending.popleft()
             if self.cache is not None:
-                self.cache.add(shard.keys[~shard.found], vectors)
+                keys = shard.keys[~shard.found]
+                # What comes twice gets the vector that is kept: had the call been killed behind the
+                # next line, both would be read from there.
+                _, first, place = np.unique(keys, return_index=True, return_inverse=True)
+                vectors = vectors[first[place]]
+                self.cache.add(keys, vectors)
             if shard.known is not None:
-                both = np.empty((len(shard.keys), self.width), dtype=dtype)
+                both = np.empty((len(shard.keys), self.width), dtype=self.file.dtype)
                 both[shard.found], both[~shard.found] = shard.known, vectors
                 vectors = both
             self.file.append(vectors)
@@ -291,9 +318,9 @@ def _checked(vectors: object, batch: Sequence[RawCode], width: int, dtype: DType
     if len(bad):
         row = int(bad[0])
         if np.isfinite(vectors[row]).all():
+            mend = "Set the vectors' dtype to float32." if dtype == "float16" else do
             raise ConfigError(
-                f"The vector of {_where(batch[row])} is too large for {dtype}. "
-                f"Set the vectors' dtype to float32."
+                f"The vector of {_where(batch[row])} is too large for {dtype}. {mend}"
             )
         raise ModelError(
             f"The embedder gave a vector that is not all numbers (NaN or infinity) for "

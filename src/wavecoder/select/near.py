@@ -29,7 +29,8 @@ class Near(NamedTuple):
     pick: int | None
     """Its place among the picks, from 0; None where it was not picked."""
     added: float | None
-    """Of a pick: its distance to the nearest pick before it; None for the first."""
+    """Of a pick: its distance to the nearest pick before it, those of an earlier selection that was
+    extended included; None for the first of all."""
     picks: tuple[Neighbour, ...]
     """The nearest picks, itself left out."""
     others: tuple[Neighbour, ...]
@@ -47,16 +48,22 @@ def near(collect: Artifact, select: Artifact, wanted: str, count: int = 5) -> Ne
 
     Raises:
         ConfigError: No function has that id or name, or several have that name.
-        ArtifactError: The vectors are missing or damaged.
+        ArtifactError: The vectors are missing or damaged, or collect was made again since.
     """
+    if select.manifest.upstream != collect.manifest.fingerprint:
+        raise ArtifactError(
+            f"{select.folder} was picked from what {collect.folder} held before it was made again. "
+            f"Run select again."
+        )
     found = collect.records(RawCode)
     ids, names = _columns(found.tables(["id", "name"]))
     row = _row(wanted, ids, names)
-    vectors = _vectors(select.files / "vectors.npy", len(ids))
+    vectors = _vectors(select.files / "vectors.npy")
     place = {name: number for number, name in enumerate(ids)}
     picked_ids, _ = _columns(select.records(RawCode).tables(["id", "name"]))
     picks = np.array([place[name] for name in picked_ids], dtype=np.int64)
-    distances = _distances(vectors, row)
+    # An earlier selection's come behind.
+    distances, to_earlier = np.split(_distances(vectors, row), [len(ids)])
     distances[row] = np.inf
     is_picked = np.zeros(len(ids), dtype=bool)
     is_picked[picks] = True
@@ -68,7 +75,8 @@ def near(collect: Artifact, select: Artifact, wanted: str, count: int = 5) -> Ne
         for raw, at in zip(records[1:], [*near_picks, *near_others], strict=True)
     ]
     pick = int(np.flatnonzero(picks == row)[0]) if is_picked[row] else None
-    added = float(distances[picks[:pick]].min()) if pick else None
+    before = np.concatenate([to_earlier, distances[picks[:pick]]])
+    added = float(before.min()) if pick is not None and before.size else None
     return Near(
         records[0],
         pick,
@@ -105,14 +113,14 @@ def _row(wanted: str, ids: list[str], names: list[str]) -> int:
     )
 
 
-def _vectors(path: Path, n: int) -> NDArray[Any]:
+def _vectors(path: Path) -> NDArray[Any]:
     try:
         vectors: NDArray[Any] = np.load(path, mmap_mode="r")
     except (OSError, ValueError) as error:
         raise ArtifactError(
             f"Cannot read {path}: {error}. Make the artifact again with --on-existing replace."
         ) from error
-    return vectors[:n]  # an earlier selection's come behind
+    return vectors
 
 
 def _distances(vectors: NDArray[Any], row: int) -> NDArray[np.float64]:

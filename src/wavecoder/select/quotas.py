@@ -18,7 +18,7 @@ class Quotas(BaseModel):
     """Bounds on the number of picks by group: `language`, or `{language: {python: 100}}`.
 
     Without numbers each group gets the same, as far as it has functions; what a small group
-    leaves over goes to the others.
+    leaves over goes to the others. Of more groups than picks, the selector takes some.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -38,12 +38,15 @@ class Quotas(BaseModel):
             return {"by": key, "counts": value[key]}
         return value
 
-    def count(self, column: Any, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def count(
+        self, column: Any, k: int, free: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return each row's group, and how many rows each group may give.
 
         Args:
             column: The value of `by` for each row, an Arrow column; null is a group of its own, ``.
             k: How many rows are picked in all.
+            free: Which rows may be picked, at least `k`.
 
         Raises:
             ConfigError: A named group has no row, or the quotas leave fewer than `k` rows.
@@ -52,7 +55,7 @@ class Quotas(BaseModel):
         place = {name: code for code, name in enumerate(names)}
         values = (place[name or ""] for name in column.to_pylist())
         groups = np.fromiter(values, np.int64, len(column))
-        sizes = np.bincount(groups, minlength=len(names))
+        sizes = np.bincount(groups[free], minlength=len(names))
         if self.counts is None:
             return groups, _shares(sizes, k)
         for name in self.counts:
@@ -64,9 +67,10 @@ class Quotas(BaseModel):
         quotas = np.array([self.counts.get(name, 0) for name in names], dtype=np.int64)
         most = int(np.minimum(quotas, sizes).sum())
         if most < k:
+            smaller = f", or set k to at most {most}" if most else ""
             raise ConfigError(
                 f"select.quotas allow {most} functions and select.k is {k}. "
-                f"Raise the quotas, or set k to at most {most}."
+                f"Raise the quotas{smaller}."
             )
         return groups, quotas
 
@@ -74,8 +78,11 @@ class Quotas(BaseModel):
 def _shares(sizes: NDArray[np.int64], k: int) -> NDArray[np.int64]:
     """Return how many of `k` each group gets: the same, but never more than it has.
 
-    What cannot be shared evenly goes to the groups that come first.
+    What cannot be shared evenly goes to the groups that come first. Of more groups than `k` each
+    may give one: else those that come last would never be looked at.
     """
+    if k < np.count_nonzero(sizes):
+        return np.minimum(sizes, 1)
     shares = np.zeros(len(sizes), dtype=np.int64)
     left = k
     while left > 0:

@@ -20,6 +20,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import to_jsonable_python
 
 from wavecoder.artifact import Artifact, Records, Rows, write_text, writing
 from wavecoder.errors import ArtifactError, ConfigError
@@ -29,8 +30,9 @@ from wavecoder.protocols import Embedder, Selector
 from wavecoder.records import RawCode, Rejected
 from wavecoder.select.coverage import coverage
 from wavecoder.select.embedding import cache_name, embed_records
-from wavecoder.select.kcenter import memory_needed
+from wavecoder.select.kcenter import memory_needed, nearest_centers
 from wavecoder.select.quotas import Quotas
+from wavecoder.select.selectors import KCenter
 from wavecoder.stage import Context
 
 __all__ = ["Select"]
@@ -92,8 +94,8 @@ class Select:
         # With the plugins' defaults filled in: a changed default is another coreset.
         self.config = config.model_copy(
             update={
-                "embedder": {name: _options(self._embedder) for name in config.embedder},
-                "selector": {name: _options(self._selector) for name in config.selector},
+                "embedder": {name: _written(self._embedder) for name in config.embedder},
+                "selector": {name: _written(self._selector) for name in config.selector},
             }
         )
         self._earlier = None if config.extend is None else _earlier(config.extend)
@@ -102,7 +104,19 @@ class Select:
         """Return what decides the picks: `k`, embedder, selector, quotas, the earlier selection."""
         earlier = self._earlier and self._earlier.manifest.records_sha256
         table = self.config.model_dump(mode="json", exclude={"extend"})
-        return {**table, "model": dict(self._embedder.identity()), "extend": earlier}
+        (embedder,), (selector,) = self.config.embedder, self.config.selector
+        return {
+            **table,
+            "embedder": {embedder: _options(self._embedder)},
+            "selector": {selector: _options(self._selector)},
+            "model": dict(self._embedder.identity()),
+            "extend": earlier,
+        }
+
+    @property
+    def reads(self) -> tuple[Path, ...]:
+        """The earlier selection's folder."""
+        return () if self.config.extend is None else (self.config.extend,)
 
     def inputs(self, ctx: Context) -> "_Tables":
         """Return what `collect` kept.
@@ -134,14 +148,8 @@ class Select:
         columns = _columns(found)
         earlier = [] if self._earlier is None else list(self._earlier.records(RawCode))
         k = self.config.k
-        self._need_memory(n + len(earlier), k + len(earlier), self._width(found))
+        groups, quotas = self._bounds(found, columns, earlier)
         vectors = self._embed(found, earlier, ctx)
-        groups, quotas = None, None
-        if self.config.quotas is not None:
-            key = self.config.quotas.by
-            groups, quotas = self.config.quotas.count(columns[key], self.config.k)
-            groups = np.concatenate([groups, np.full(len(earlier), len(quotas), np.int64)])
-            quotas = np.append(quotas, 0)
 
         def on_pick(done: int) -> None:
             ctx.check_stop()
@@ -156,11 +164,13 @@ class Select:
             quotas=quotas,
             on_pick=on_pick,
         )
-        picks = selection.indices
+        picks = self._picks(selection, n)
+        # Under quotas they leave out full groups, in the end all: they are no cover radii.
+        radii = selection.radii[: None if self.config.quotas is None else 0]
         with writing(ctx.files / "radii.npy"), (ctx.files / "radii.npy").open("w+b") as file:
-            np.save(file, np.asarray(selection.radii, dtype=np.float32))
+            np.save(file, np.asarray(radii, dtype=np.float32))
         ctx.progress.note("select: measuring how well the picks stand for the others")
-        self._measure(vectors[:n], picks, selection.radii, columns, ctx)
+        self._measure(vectors, picks, selection.radii, columns, ctx)
         yield Rows(_picked(found, picks))
         is_picked = np.zeros(n, dtype=bool)
         is_picked[picks] = True
@@ -170,12 +180,51 @@ class Select:
             start += len(rows)
             yield _others(rows.table, here)
 
-    def _width(self, found: Records[RawCode]) -> int:
-        """Return how long the vectors will be."""
-        known = getattr(self._embedder, "dimensions", None)
-        if isinstance(known, int):
-            return known
-        return int(np.shape(self._embedder.embed(found.take([0])))[-1])
+    def _bounds(
+        self, found: Records[RawCode], columns: Mapping[str, Any], earlier: list[RawCode]
+    ) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
+        """Return groups and quotas for the selector, or None where each row may be picked.
+
+        What was picked earlier has a group of its own that gives nothing, here and in the rows
+        behind.
+
+        Raises:
+            ConfigError: Fewer than `k` may be picked.
+        """
+        k, n = self.config.k, len(found)
+        free = ~_known(found, earlier)
+        if k > free.sum():
+            raise ConfigError(
+                f"select.k is {k} and collect kept {free.sum()} functions that are not in "
+                f"{self.config.extend}; set k to at most {free.sum()} or collect more."
+            )
+        groups, quotas = np.zeros(n, dtype=np.int64), np.array([n])
+        if self.config.quotas is not None:
+            groups, quotas = self.config.quotas.count(columns[self.config.quotas.by], k, free)
+        elif free.all():
+            return None, None
+        groups = np.where(free, groups, len(quotas))
+        groups = np.concatenate([groups, np.full(len(earlier), len(quotas), np.int64)])
+        return groups, np.append(quotas, 0)
+
+    def _picks(self, selection: Any, n: int) -> NDArray[np.int64]:
+        """Return what the selector picked, if it kept its contract.
+
+        Raises:
+            ConfigError: It did not.
+        """
+        k, picks = self.config.k, np.asarray(selection.indices)
+        good = (
+            picks.shape == (k,) == np.unique(picks).shape and picks.min() >= 0 and picks.max() < n
+        )
+        if not good or len(selection.radii) not in (0, k):
+            (name,) = self.config.selector
+            raise ConfigError(
+                f"The selector {name} gave {picks.size} rows and {len(selection.radii)} radii, not "
+                f"{k} distinct rows of 0 to {n - 1} and as many radii or none. "
+                f"Mend it or use another."
+            )
+        return picks
 
     def _need_memory(self, n: int, k: int, width: int) -> None:
         """Say before anything is embedded if there is too little memory to pick then.
@@ -183,16 +232,22 @@ class Select:
         Raises:
             ConfigError: There is.
         """
+        if not isinstance(self._selector, KCenter):
+            return
         needed = memory_needed(n, width, k, half=self.config.dtype == "float16")
         what = f"Picking {k:,} of {n:,} functions by {width} numbers each"
         need_memory(needed, what, "Collect fewer, or use an embedder of fewer dimensions.")
 
     def _embed(self, found: Records[RawCode], earlier: list[RawCode], ctx: Context) -> Any:
         """Return one vector a function, those of the earlier selection last."""
-        identity = {**self.config.embedder, "model": dict(self._embedder.identity())}
+        (name,) = self.config.embedder
+        identity = {name: _options(self._embedder), "model": dict(self._embedder.identity())}
 
         def progress(done: int, total: int) -> None:
             ctx.progress.step("embedded", done, total)
+
+        def on_width(width: int) -> None:
+            self._need_memory(len(found) + len(earlier), self.config.k + len(earlier), width)
 
         return embed_records(
             _Chain(found, earlier),
@@ -205,6 +260,7 @@ class Select:
             processes=ctx.processes,
             check=ctx.check_stop,
             progress=progress,
+            on_width=on_width,
             note=lambda text: ctx.progress.note(f"select: {text}"),
         )
 
@@ -219,11 +275,17 @@ class Select:
         """Write coverage.json, and centers.csv: what each pick adds and what it stands for."""
         names, codes = _codes(columns["language"])
         languages = {name: codes == code for code, name in enumerate(names)}
+        earlier = len(vectors) - len(codes)
         measured = coverage(
-            vectors, picks, languages, rng=ctx.rng("coverage"), check=ctx.check_stop
+            vectors,
+            picks,
+            languages,
+            earlier=earlier,
+            rng=ctx.rng("coverage"),
+            check=ctx.check_stop,
         )
         figures = measured.figures
-        if len(radii):
+        if len(radii) and self.config.quotas is None:
             places = np.unique(np.geomspace(1, len(radii), 24).astype(int))
             figures["radius"] = {str(at): round(float(radii[at - 1]), 6) for at in places}
         write_text(ctx.files / "coverage.json", json.dumps(figures, indent=2) + "\n")
@@ -232,8 +294,12 @@ class Select:
             writer = csv.writer(file)
             writer.writerow(("pick", "id", "distance_to_picks_before", "stands_for"))
             ids = columns["id"].take(picks).to_pylist()
-            before = ["", *(f"{radius:.4f}" for radius in radii[:-1])]
-            before += [""] * (len(ids) - len(before))  # other selectors have no radii
+            apart = list(radii[:-1])  # after each pick, the distance of the next one
+            if earlier and len(radii):
+                before_first = np.arange(len(codes), len(vectors))
+                apart[:0] = nearest_centers(vectors, picks[:1], before_first)[1]
+            before = [""] * (len(ids) - len(apart))  # other selectors have no radii
+            before += [f"{distance:.4f}" for distance in apart]
             stands_for = (f"{count:.0f}" for count in measured.stands_for)
             writer.writerows(zip(range(len(ids)), ids, before, stands_for, strict=True))
 
@@ -266,7 +332,14 @@ def _plugin(group: str, given: Mapping[str, Mapping[str, Any]], where: str) -> A
     return configure(group, name, table, f"{where}.{name}")
 
 
+def _written(plugin: Any) -> dict[str, Any]:
+    """Return all of a plugin's options, also those that decide nothing: where a model is."""
+    options: dict[str, Any] = to_jsonable_python(dict(plugin.config))
+    return options
+
+
 def _options(plugin: Any) -> dict[str, Any]:
+    """Return a plugin's options that decide what comes out."""
     options: dict[str, Any] = plugin.config.model_dump(mode="json")
     return options
 
@@ -277,13 +350,16 @@ def _earlier(folder: Path) -> Artifact:
     Raises:
         ConfigError: The folder holds none.
     """
+    do = "Name the select folder of a finished run, such as runs/demo/2-select."
     try:
-        return Artifact.open(folder)
+        found = Artifact.open(folder)
     except ArtifactError as error:
         raise ConfigError(
-            f"select.extend names {folder}, which is no complete stage. "
-            f"Name the select folder of a finished run, such as runs/demo/2-select."
+            f"select.extend names {folder}, which is no complete stage. {do}"
         ) from error
+    if found.manifest.stage != Select.name:
+        raise ConfigError(f"select.extend names {folder}, which holds {found.manifest.stage}. {do}")
+    return found
 
 
 def _columns(found: Records[RawCode]) -> dict[str, Any]:
@@ -293,6 +369,21 @@ def _columns(found: Records[RawCode]) -> dict[str, Any]:
     tables = list(found.tables(["id", *_KEYS]))
     whole = pa.concat_tables(tables)
     return {name: whole[name] for name in whole.column_names}
+
+
+def _known(found: Records[RawCode], earlier: list[RawCode]) -> NDArray[np.bool_]:
+    """Return which functions an earlier selection has too, wherever it had them from."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not earlier:
+        return np.zeros(len(found), dtype=np.bool_)
+    hashes = pa.array([raw.content_hash for raw in earlier])
+    known = [
+        pc.is_in(table["content_hash"], hashes).to_numpy()
+        for table in found.tables(["content_hash"])
+    ]
+    return np.concatenate(known)
 
 
 def _codes(column: Any) -> tuple[list[str], NDArray[np.int64]]:

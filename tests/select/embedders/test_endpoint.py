@@ -191,6 +191,7 @@ def test_options_reach_the_endpoint(server, embedder, raw_code, monkeypatch):
         body(b"[]"),
         body(b'{"data": [{"index": 0}]}'),
         body(b"[" * 100_000),
+        body(b'{"data": [{"index": Infinity, "embedding": [1]}]}'),
     ],
 )
 def test_what_is_transient_is_tried_again(fault, server, embedder, codes):
@@ -254,6 +255,7 @@ def test_a_refusal_of_everything_is_not_tried_again(code, do, server, embedder, 
         (data(make=lambda text: []), r"no list of numbers for f \(r0\)"),
         (data(make=lambda text: [[1.0]]), r"no list of numbers for f \(r0\)"),
         (data(make=lambda text: ["x"]), r"no list of numbers"),
+        (data(make=lambda text: [10**400]), r"no list of numbers"),
         (data(make=lambda text: {"a": 1}), r"no list of numbers"),
         (data(make=lambda text: "not base64!"), r"no list of numbers"),
     ],
@@ -301,7 +303,18 @@ def test_the_identity_is_the_name_and_the_options_that_decide(monkeypatch):
     assert Endpoint.Config(model="http://a/v1#tiny", revision="2").model_dump() != one.model_dump()
 
 
-@pytest.mark.parametrize("model", ["tiny", "http://a/v1", "ftp://a/v1#tiny", "http://u:p@a/v1#t"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "tiny",
+        "http://a/v1",
+        "ftp://a/v1#tiny",
+        "http://u:p@a/v1#t",
+        "http://[::1/v1#t",
+        "http://a..b/v1#t",
+        f"http://{'a' * 64}/v1#t",
+    ],
+)
 def test_an_address_that_is_none_is_one_sentence(model):
     with pytest.raises(ConfigError, match=r"http://host:port/v1#name|api_key_env"):
         Endpoint(Endpoint.Config(model=model))

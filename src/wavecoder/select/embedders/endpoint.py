@@ -140,7 +140,7 @@ class Endpoint:
         try:
             data = json.loads(content)["data"]
             found = {int(item["index"]): item["embedding"] for item in data}
-        except (ValueError, LookupError, TypeError, RecursionError) as error:
+        except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
             start = content[:60].decode("utf-8", "replace")
             raise TransientError(f"the reply holds no embeddings: {start!r}") from error
         if len(data) != len(batch) or sorted(found) != list(range(len(batch))):
@@ -153,7 +153,7 @@ class Endpoint:
         for index, raw in enumerate(batch):
             try:
                 rows.append(_numbers(found[index]))
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, OverflowError):
                 self._fail_on(raw, "what is no list of numbers")
             if len(rows[-1]) != len(rows[0]):
                 self._fail_on(raw, f"{len(rows[-1])} numbers, and {len(rows[0])} for others")
