@@ -202,6 +202,7 @@ def test_headers_are_read_in_comments_before_the_code(text, said):
         ("Licensed under the LGPL 2.1 or later.", "LGPL-2.1-or-later"),
         ("License: http://www.gnu.org/licenses/agpl-3.0.txt", "AGPL-3.0-only"),
         ("Licensed under the GNU Public License v2.", "GPL-2.0-only"),
+        ("Licensed under the LGPL-2.1+.\n" + GPL_NOTICE, "GPL-2.0-or-later"),
         ("A GPL-compatible licence, not under the GPL:\n" + MIT, "MIT"),
         # Others that ask for more than a notice.
         ("under the terms of the Eclipse Public License 2.0 (a license)", "EPL-2.0"),

@@ -104,7 +104,7 @@ class Collect:
             "sources": {
                 str(place): dict(source.identity()) for place, source in enumerate(self._sources)
             },
-            "languages": self._languages,
+            "languages": self._languages and sorted(self._languages),
             "filters": {
                 name: rule.config.model_dump(mode="json") for name, rule in self._filters.items()
             },

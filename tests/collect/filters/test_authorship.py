@@ -105,6 +105,9 @@ def test_a_tools_functions_are_known_by_their_marks(text, expected):
         ("shop/vendor_list/a.py", None),
         ("shop/newvendor/a.py", None),
         ("party/a.py", None),
+        ("shop/Vendor/a.php", None),
+        ("deps/jemalloc/a.c", "vendored"),
+        ("lib/externals/a.js", None),
     ],
 )
 def test_copies_of_others_code_are_known_by_their_folder(path, expected):
@@ -132,6 +135,12 @@ LONG_NAMES = (
         (MINIFIED[:90] + "\n" + MINIFIED[90:], None),  # no long lines
         (MINIFIED.replace(",", ", ").replace("=", " = ").replace(";", "; "), None),
         (LONG_NAMES, None),
+        # In one line as people write it.
+        (
+            "const resizeProportional = (editor: Editor): boolean => "
+            "editor.getParam('resize_img_proportional_to_its_container', true, 'boolean');",
+            None,
+        ),
         ("function f(a,b){return a+b}", None),  # too short to tell
     ],
 )

@@ -176,6 +176,13 @@ def test_what_is_no_archive_is_rejected_and_the_next_read(tmp_path):
     assert source.label == "archive:*" and source.identity()["archives"] == 4
 
 
+def test_a_jar_that_starts_by_itself_is_a_zip(tmp_path):
+    packed = pack(tmp_path / "a.zip", {"a.py": CODE})
+    path = tmp_path / "a.jar"
+    path.write_bytes(b"#!/bin/sh\nexec java -jar $0\n" + packed.read_bytes())
+    assert outcomes(archive(path)) == {"a.py": ["add"]}
+
+
 def test_a_zip_cut_short_is_rejected(tmp_path):
     path = pack(tmp_path / "a.zip", {"a.py": CODE, "b.py": CODE})
     path.write_bytes(path.read_bytes()[:-30])
@@ -287,7 +294,7 @@ def test_the_licence_nearest_to_a_member_counts_wherever_it_stands(tmp_path):
             "x/b.py": ("GPL-2.0-only", "license_file"),
             "x/c.py": ("0BSD", "file_header"),
             "x/y/d.py": ("GPL-2.0-only", "license_file"),
-            "z/e.js": ("ISC", "package_metadata"),
+            "z/e.js": (None, "unknown"),
         }
 
 

@@ -7,6 +7,7 @@ from pickle import dumps, loads
 
 import pytest
 
+from wavecoder.collect.filters.authorship import Vendored
 from wavecoder.collect.sources.directories import Directory, Package
 from wavecoder.errors import ConfigError
 from wavecoder.records import RawCode
@@ -87,6 +88,14 @@ def test_a_single_file_is_collected(tmp_path):
 def test_a_path_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"Cannot collect from .*nope: No such file or directory"):
         directory(tmp_path / "nope")
+
+
+@pytest.mark.parametrize("given", ["", " ", ["src", ""]])
+def test_an_empty_path_is_not_the_folder_one_is_in(given, tmp_path, monkeypatch):
+    write(tmp_path / "src/a.py")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"One of the paths is ' ?'\. Write `\.`"):
+        directory(given)
 
 
 def test_a_link_to_itself_is_refused(tmp_path):
@@ -223,6 +232,10 @@ def test_vendored_folders_are_named_once_and_not_walked(tmp_path):
     }
     assert {r.path for r in found[:2]} == {"src/a.py", "Vendor/d.py"}
     assert len(records(directory(tmp_path, vendored=True))) == 4
+    # The filter of the same name takes the same folders for others' code.
+    rule = Vendored(Vendored.Config())
+    refused = [r.path for r in records(directory(tmp_path, vendored=True)) if rule.check(r)]
+    assert refused == ["src/third_party/deep/b.py", "vendor/c.py"]
     assert outcomes(directory(tmp_path / "vendor")) == {"c.py": ["add"]}
     kept, passed = (directory(tmp_path, vendored=choice).identity() for choice in (True, False))
     assert kept != passed

@@ -125,15 +125,17 @@ def test_a_language_that_nobody_knows_is_refused_in_a_recipe_and_rejected_in_a_r
         {"code": CODE, "language": "py"},
         {"code": CODE, "language": None},
         {"code": JAVA, "language": "Java"},
+        {"code": "x", "language": CODE * 100},
     ]
     path = jsonl(tmp_path / "a.jsonl", *lines)
     with pytest.raises(ConfigError, match="no language 'pyton'"):
         source(Jsonl, path, language="pyton")
     records = read(source(Jsonl, path, language=None, languages=("python",)))
-    assert reasons(records) == ["other_language", "", "missing_field", "other_language"]
+    assert reasons(records) == ["other_language", "", "missing_field"] + 2 * ["other_language"]
+    assert len(records[-1].detail) < 150
     assert "'Cobol', is not known here" in records[0].detail
     filled = read(source(Jsonl, path, columns={"language": "language"}))
-    assert reasons(filled) == ["other_language", "", "", ""]
+    assert reasons(filled) == ["other_language", "", "", "", "other_language"]
 
 
 def test_a_licence_is_an_spdx_expression_or_unknown(tmp_path):

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from wavecoder.collect.filters.functions import NoOptions
 from wavecoder.records import RawCode
 
-__all__ = ["Secrets"]
+__all__ = ["Secrets", "shown"]
 
 # Under a quick look that nearly all code fails: what it is, and its form. Each form is its maker's
 # own; GitHub's secret scanning and gitleaks list the same ones.
@@ -105,6 +105,13 @@ class Secrets:
         kind, at = found
         line = code.count("\n", 0, at) + 1
         return "secret", f"{kind} {f'on line {line}' if at < len(code) else 'in its doc comment'}"
+
+
+def shown(what: str, text: str) -> str:
+    """Return what is wrong with a text, without the quotation where the text holds a secret."""
+    if "unexpected" not in what or _secret(text) is None:
+        return what
+    return "unexpected text, not shown as there is a secret"
 
 
 def _secret(text: str) -> tuple[str, int] | None:

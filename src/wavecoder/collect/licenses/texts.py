@@ -139,7 +139,7 @@ _BSD = "redistribution and use in source and binary forms with or without modifi
 # Conditions that turn a free licence into another one, which has no name here.
 _LIMITS = re.compile(
     r"(?<!commercial and )(?<!commercial or )\bnon ?commercial|\bcommons clause"
-    r"|\bacademic (?:use|purposes) only|\b(?:for|license) internal use only"
+    r"|\bacademic (?:use|purposes) only|\blicen[cs]e (?:for )?internal use only"
     r"|\blicen[cs]e proprietary"
 )
 # Licences that ask for more than a notice, as people call them; which version is meant is seldom
@@ -189,12 +189,11 @@ _SHORT = (
     ("Unlicense", re.compile(r"\bunder(?: the)? unlicense\b")),
 )
 _TRI_LICENSE = "version mpl 1 1 gpl 2 0 lgpl 2 1"
-_GNU = re.compile(
-    r"\b(?:(lesser|library|affero) )?general public licen[cs]e\b|\bgnu public licen[cs]e\b"
-    r"|\b(a|l)?gpl ?v\d\b"
-    # Not `GPL-compatible`, nor what is `not under the GPL`.
-    r"|(?<!not )\b(?:under|of|org licenses|org copyleft)(?: the)?(?: gnu)? ([al])?gpl(?: ?\d)?\b"
-    r"(?! comp)"
+_GNU = re.compile(r"\b(?:(lesser|library|affero) )?general public licen[cs]e\b|\b(a|l)?gpl ?v\d\b")
+# Not `GPL-compatible`, nor what is `not under the GPL`.
+_GNU_SHORT = re.compile(
+    r"\bgnu public licen[cs]e\b|(?<!not )\b(?:under|of|org licenses|org copyleft)(?: the)?"
+    r"(?: gnu)? ()([al])?gpl(?: ?\d)?\b(?! comp)"
 )
 _VERSION = re.compile(r"\b(?:version |v ?|[al]?gpl ?v?|license )(\d)(?: (\d)(?!\d))?\b")
 _LATER = re.compile(r"\bany later version\b|\bor later\b|\bor newer\b|\bor any later\b")
@@ -320,11 +319,11 @@ def _short(words: str) -> list[str]:
 
 def _gnu(words: str) -> str | None:
     """Return the GNU licence that a notice names."""
-    found = _GNU.search(words)
+    found = _GNU.search(words) or _GNU_SHORT.search(words)
     if found is None:
         return None
     kind = {"lesser": "LGPL", "library": "LGPL", "affero": "AGPL", "l": "LGPL", "a": "AGPL"}.get(
-        found[1] or found[2] or found[3] or "", "GPL"
+        found[1] or found[2] or "", "GPL"
     )
     around = words[max(0, found.start() - 120) : found.end() + 300]
     version = _VERSION.search(words, found.start(), found.end() + 300) or _VERSION.search(around)

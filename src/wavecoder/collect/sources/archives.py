@@ -18,10 +18,10 @@ from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from wavecoder.collect.authorship import VENDORED_FOLDERS
 from wavecoder.collect.sources.files import (
     LARGEST_FILE,
     SKIPPED_FOLDERS,
-    VENDORED_FOLDERS,
     Problem,
     SourceFile,
     fit_for_utf8,

@@ -238,7 +238,7 @@ class CodeSearchNet:
             return Fault("wrong_type", f"its language is of type {type(given).__name__}")
         found = _named(given)
         if found is None:
-            return Fault("other_language", f"its language, {given!r}, is not known here")
+            return Fault("other_language", f"its language, {given[:40]!r}, is not known here")
         if self._languages is not None and found.name not in self._languages:
             return Fault("other_language", f"it is {found.title}")
         return found

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from wavecoder.collect.filters.secrets import shown
 from wavecoder.collect.licenses.names import all_of, named_license
 from wavecoder.collect.sources.rows import Fault, Row
 from wavecoder.collect.sources.snippets import lone_function, span_fault, text_fault, unix_lines
@@ -156,10 +157,10 @@ class Table:
             )
         if not count:
             issues = syntax_errors(code, found.name)
-            what = f"line {issues[0].line}, {issues[0].what}" if issues else ""
-            fault = Fault("syntax_error", what)
-            if not issues:
-                fault = Fault("no_functions", "it has no function with a body")
+            fault = Fault("no_functions", "it has no function with a body")
+            if issues:
+                what = shown(issues[0].what, code)
+                fault = Fault("syntax_error", f"line {issues[0].line}, {what}")
             yield self._rejected(row, file, fault)
 
     def _origin(self, row: Row, file: str, texts: Mapping[str, str]) -> dict[str, Any]:
@@ -197,10 +198,10 @@ class Table:
     def _row_language(self, texts: Mapping[str, str]) -> Language | Fault:
         given = texts.get("language")
         found = language_named(given or self._language or "")
-        if found is None and not given:
-            return Fault("missing_field", f"it has no {self.columns['language']!r}")
         if found is None:
-            return Fault("other_language", f"its language, {given!r}, is not known here")
+            if not given:
+                return Fault("missing_field", f"it has no {self.columns['language']!r}")
+            return Fault("other_language", f"its language, {given[:40]!r}, is not known here")
         if self._wanted is not None and found.name not in self._wanted:
             return Fault("other_language", f"it is {found.title}")
         return found

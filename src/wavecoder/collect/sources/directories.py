@@ -24,11 +24,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from wavecoder.collect.authorship import VENDORED_FOLDERS
 from wavecoder.collect.sources.checkouts import checkout_at, checkout_top
 from wavecoder.collect.sources.files import (
     LARGEST_FILE,
     SKIPPED_FOLDERS,
-    VENDORED_FOLDERS,
     fit_for_utf8,
 )
 from wavecoder.collect.sources.folders import Batch, Files, Root
@@ -143,7 +143,7 @@ class Package:
         largest_file: Annotated[int, Field(gt=0)] = LARGEST_FILE
         """Most bytes of a file that is opened."""
         vendored: bool = False
-        """Read folders of other people's code, too: `_vendor`, `externals`."""
+        """Read folders of other people's code, too: `_vendor`, `extern`."""
 
     def __init__(self, config: Config) -> None:
         """Find the packages.

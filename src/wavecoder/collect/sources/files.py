@@ -3,7 +3,6 @@
 Where the bytes come from, a folder or an archive, is not known here.
 """
 
-import re
 import tokenize
 from collections.abc import Collection, Iterator
 from functools import lru_cache
@@ -11,6 +10,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
+from wavecoder.collect.authorship import HEADER, INSTALLED_FOLDERS, generated_header, mean_line
+from wavecoder.collect.filters.secrets import shown
 from wavecoder.collect.licenses.texts import license_of_header
 from wavecoder.collect.sources.origins import Origin
 from wavecoder.languages import (
@@ -28,7 +29,6 @@ from wavecoder.records import LicenseSource, RawCode, Rejected, digest
 __all__ = [
     "LARGEST_FILE",
     "SKIPPED_FOLDERS",
-    "VENDORED_FOLDERS",
     "Problem",
     "SourceFile",
     "fit_for_utf8",
@@ -45,33 +45,12 @@ SKIPPED_FOLDERS = (
     # the books of version control
     *(".git", ".hg", ".svn", ".bzr"),
     # what was installed
-    *("node_modules", "site-packages", "dist-packages", ".venv", "venv", ".tox", ".nox", ".eggs"),
+    *(*INSTALLED_FOLDERS, ".venv", "venv", ".tox", ".nox", ".eggs"),
     # what tools keep
     *("__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"),
 )
 """Names of folders that are passed by below a root; a root itself may lie in one."""
 
-VENDORED_FOLDERS = frozenset(
-    {
-        *("vendor", "_vendor", "vendors", "vendored", "_vendored", "third_party", "third-party"),
-        *("thirdparty", "ThirdParty", "3rdparty", "3rd_party", "external", "externals", "extern"),
-        *("deps", "bower_components", "jspm_packages", "web_modules"),
-        *("Pods", "Carthage", "Godeps"),
-    }
-)
-"""Names of folders in which repositories keep other people's code, with its own licence and in as
-many copies as there are repositories. As written here: `Vendor` is a word of shops."""
-
-# At the start of a comment: prose about generated things is no sign.
-_GENERATED = re.compile(
-    r"^[ \t]*(?://+|#+|/?\*+|<!--)[ \t]*(?:@generated\b|"
-    r"(?:this (?:file|code|module|class|is|was)\b[^.\n]{0,40})?"
-    r"(?:\b(?:auto|automatically|machine)[- ]?generated\b|\bgenerated (?:by|from)\b)|"
-    r"(?:code|file) generated (?:by|from)\b)",
-    re.IGNORECASE | re.MULTILINE,
-)
-_HEADER = 2_000
-"""Characters of a file in which such a comment counts."""
 _LONG_LINES = 200
 """Mean characters a line from which code is taken for minified; people stay below 60. Files of a
 single header's length are never taken so."""
@@ -151,7 +130,7 @@ class SourceFile(NamedTuple):
                 identity = digest(identity, str(again))
             if span.issue is not None:
                 where = f"{label}/{path}:{span.start_line} {span.name}"
-                detail = f"{where}: line {span.issue.line}, {span.issue.what}"
+                detail = f"{where}: line {span.issue.line}, {shown(span.issue.what, span.code)}"
                 yield Rejected(id=identity, reason="syntax_error", detail=detail)
                 continue
             yield RawCode(
@@ -215,13 +194,10 @@ def _text(data: bytes, path: str, languages: Collection[str]) -> tuple[str, Lang
     assert row is not None  # files of other kinds are not read
     if row.name not in languages:
         return Problem("other_language", f"it is {row.title} by its content")
-    begin = text[:_HEADER]
-    # The word first: to look for it is a hundred times as fast as to look for the comment.
-    if "generated" in begin.lower() and (header := _GENERATED.search(begin)):
-        return Problem("generated", f"its header says {header[0].strip()!r}")
-    mean = len(text) // (text.count("\n") + 1)
-    if len(text) > _HEADER and mean > _LONG_LINES:
-        lines = f"its lines have {mean:,} characters on average"
+    if header := generated_header(text):
+        return Problem("generated", f"its header says {header!r}")
+    if len(text) > HEADER and (mean := mean_line(text)) > _LONG_LINES:
+        lines = f"its lines have {mean:,.0f} characters on average"
         return Problem("minified", f"{lines}, as minified code has")
     return text, row
 
@@ -256,5 +232,5 @@ def _why_none(text: str, row: Language) -> Problem:
     """
     issue = first_issue(parse(text, row.name).root_node, text.encode())
     if issue is not None:
-        return Problem("syntax_error", f"line {issue.line}, {issue.what}")
+        return Problem("syntax_error", f"line {issue.line}, {shown(issue.what, text)}")
     return Problem("no_functions", "it has no function with a body")

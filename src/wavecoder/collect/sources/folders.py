@@ -19,11 +19,11 @@ from pathlib import Path
 from re import compile as pattern
 from typing import NamedTuple
 
+from wavecoder.collect.authorship import VENDORED_FOLDERS
 from wavecoder.collect.sources.checkouts import checkout_at
 from wavecoder.collect.sources.files import (
     LARGEST_FILE,
     SKIPPED_FOLDERS,
-    VENDORED_FOLDERS,
     Problem,
     SourceFile,
     fit_for_utf8,
@@ -45,7 +45,8 @@ _NAMES_HELD = 200_000
 
 VENDORED = Problem(
     "vendored",
-    "the folder holds other people's code; it is not read, unless its source says `vendored: true`",
+    "the folder holds other people's code; it is not read, unless its source says `vendored: true` "
+    "(and the filter of that name is off)",
 )
 
 

@@ -45,6 +45,8 @@ def matches(
     """
     found: dict[Path, str] = {}
     for text in given:
+        if not text.strip():
+            raise ConfigError(f"One of the paths is {text!r}. Write `.` for the folder you are in.")
         expanded = Path(text).expanduser()
         if has_magic(text) and not os.path.lexists(expanded):
             places = [Path(place) for place in glob(str(expanded))]  # noqa: PTH207 (any root)

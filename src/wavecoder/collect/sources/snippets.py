@@ -10,6 +10,7 @@ from inspect import cleandoc
 from itertools import islice
 from typing import NamedTuple
 
+from wavecoder.collect.filters.secrets import shown
 from wavecoder.collect.sources.rows import Fault
 from wavecoder.languages import FunctionSpan, Language, functions, syntax_errors
 
@@ -133,7 +134,7 @@ def lone_function(code: str, row: Language, name: str = "") -> Snippet | Fault:
     if not spans:
         issues = syntax_errors(code, row.name)
         if issues:
-            return Fault("syntax_error", f"line {issues[0].line}, {issues[0].what}")
+            return Fault("syntax_error", f"line {issues[0].line}, {shown(issues[0].what, code)}")
         return Fault("no_functions", "it has no function with a body")
     if len(spans) > 1:
         names = f"{spans[0].name} and {spans[1].name}"
@@ -149,9 +150,11 @@ def lone_function(code: str, row: Language, name: str = "") -> Snippet | Fault:
 def span_fault(span: FunctionSpan, row: Language) -> Fault | None:
     """Return why a function that was cut out is no code, or None."""
     if span.issue is not None:
-        return Fault("syntax_error", f"line {span.issue.line}, {span.issue.what}")
+        what = shown(span.issue.what, span.code)
+        return Fault("syntax_error", f"line {span.issue.line}, {what}")
     if alone := syntax_errors(span.code, row.name):
-        return Fault("syntax_error", f"by itself it is no {row.title}, {alone[0].what}")
+        what = shown(alone[0].what, span.code)
+        return Fault("syntax_error", f"by itself it is no {row.title}, {what}")
     return None
 
 

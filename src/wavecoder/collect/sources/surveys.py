@@ -8,10 +8,10 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from wavecoder.collect.authorship import VENDORED_FOLDERS
 from wavecoder.collect.licenses.metadata import DebianCopyright
 from wavecoder.collect.sources.files import (
     SKIPPED_FOLDERS,
-    VENDORED_FOLDERS,
     Problem,
     fit_for_utf8,
     is_wanted,
