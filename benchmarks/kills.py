@@ -48,9 +48,8 @@ def part_of(out: Path) -> str:
         return "select: embedding"
     if (collect / "manifest.json").exists():
         return "between or in select"
-    if (collect / "records.parquet.partial").exists():
-        signatures = collect / "work/signatures"
-        return "collect: duplicates or writing" if signatures.exists() else "collect: reading"
+    if (collect / "work/parts").exists():
+        return "collect: reading, duplicates or writing"
     return "collect: beginning"
 
 
