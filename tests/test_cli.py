@@ -363,3 +363,31 @@ def test_stdout_on_a_full_disk_is_one_sentence(folder: Path):
     assert done.returncode == 1
     assert "No space left" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kept"), [("permissive", 11), ("Zlib, MIT", 11), ("GPL-3.0-only", 1), ("Zlib", 0)]
+)
+def test_licences_are_named_on_the_command_line(folder: Path, wanted: str, kept: int):
+    for number, path in enumerate(sorted((folder / "src").iterdir())):
+        name = "MIT" if number else "GPL-3.0-only"
+        path.write_text(f"# SPDX-License-Identifier: {name}\n{path.read_text()}")
+    out = folder / "run"
+    wavecoder("run", folder / "recipe.yaml", "-o", out, "--last", "collect", "--licenses", wanted)
+    shown = json.loads(wavecoder("show", out, "--json").stdout)
+    assert shown["collect"]["kept"] == kept
+    assert shown["collect"]["rejected"].get("license_not_allowed", 0) == 12 - kept
+
+
+def test_what_was_kept_by_language_and_what_is_near_a_function(folder: Path):
+    out = folder / "run"
+    wavecoder("run", folder / "recipe.yaml", "-o", out, "--last", "select", "-s", "select.k=3")
+    assert wavecoder("show", out, "--by", "language").stdout == "python: 12 in, 12 kept\n"
+    assert "directory:src: 12 in" in wavecoder("show", out, "--by", "source").stdout
+    assert "give language or source" in wavecoder("show", out, "--by", "size", code=2).stderr
+    said = wavecoder("near", out, "add_7", "--count", "2").stdout.splitlines()
+    assert said[0].endswith("directory:src/m7.py:1 add_7")
+    assert said[1] == "not picked" or said[1].startswith("pick ")
+    assert said[2] == "nearest picks:"
+    assert len(said) == 8
+    assert "no function with the id" in wavecoder("near", out, "add_70", code=2).stderr

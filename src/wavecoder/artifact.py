@@ -85,7 +85,8 @@ class Manifest(BaseModel):
     rejected: dict[str, int]
     """Counts by reason slug; kept + their sum = inputs."""
     seconds: float
-    """Wall seconds spent on the outcomes, over all the processes that worked on them."""
+    """Wall seconds spent on the outcomes: of a stage that streams in all its starts, of another in
+    the last one."""
     tokens: Tokens
     records_sha256: str
     """SHA-256 of records.parquet."""

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from wavecoder.artifact import Artifact
-    from wavecoder.records import RawCode
 
 __all__ = ["app", "main"]
 
@@ -109,7 +108,8 @@ def run(
     from wavecoder.progress import progress
 
     if licenses is not None:
-        overrides = [*(overrides or ()), f"collect.licenses={licenses}"]
+        wanted = ", ".join(name.strip() for name in licenses.split(","))
+        overrides = [*(overrides or ()), f"collect.licenses=[{wanted}]"]
     loaded = pipeline.read_recipe(recipe, overrides or (), model)
     with _stopping() as stop, progress() as shown:
         made = pipeline.run(
@@ -190,7 +190,7 @@ def near(
         Artifact.open(pipeline.stage_folder(folder, name)) for name in ("collect", "select")
     )
     found = look(collect, select, function, count)
-    typer.echo(_place(found.raw))
+    typer.echo(f"{found.raw.id}  {found.raw.where}")
     if found.pick is None:
         typer.echo("not picked")
     else:
@@ -202,7 +202,8 @@ def near(
     ):
         typer.echo(f"{title}:")
         for neighbour in neighbours:
-            typer.echo(f"  {neighbour.distance:.3f}  {_place(neighbour.raw)}")
+            raw = neighbour.raw
+            typer.echo(f"  {neighbour.distance:.3f}  {raw.id}  {raw.where}")
 
 
 @app.command()
@@ -278,11 +279,6 @@ def _show_counts(found: "Mapping[str, Artifact]", by: str) -> None:
         typer.echo(f"{name}: {counts.total()} in, {counts.pop('kept', 0)} kept")
         for reason, count in counts.most_common():
             typer.echo(f"  {count:>8}  {reason}")
-
-
-def _place(raw: "RawCode") -> str:
-    line = "" if raw.start_line is None else f":{raw.start_line}"
-    return f"{raw.id}  {raw.source}/{raw.path}{line} {raw.name}"
 
 
 def _resume_command() -> str:

@@ -26,6 +26,7 @@ __all__ = [
     "Sampling",
     "Verdict",
     "digest",
+    "place",
 ]
 
 
@@ -96,6 +97,16 @@ class RawCode(Record):
     """An SPDX expression (`MIT`, `GPL-2.0-or-later OR MIT`); None if unknown."""
     license_source: LicenseSource = LicenseSource.UNKNOWN
     """How the licence is known."""
+
+    @property
+    def where(self) -> str:
+        """Return its place and name, for a person."""
+        return place(self.source, self.path, self.start_line, self.name)
+
+
+def place(source: str, path: str, line: int | None, name: str) -> str:
+    """Return where a function is and what it is called: `directory:src/a.py:3 Path.exists`."""
+    return f"{source}/{path}{'' if line is None else f':{line}'} {name}"
 
 
 class Rejected(Record):

@@ -196,6 +196,8 @@ class _Outcome:
 
     rows: dict[str, Any] | Rows
     kept: bool
+    reasons: Mapping[str, int]
+    """Of what was rejected."""
     seconds: float
     tokens: Tokens
 
@@ -241,18 +243,19 @@ def _all_at_once(stage: Stage, ctx: Context, inputs: Iterable[Any]) -> _Outcomes
     for outcome in _closing(stage.run(counted, ctx)):
         now = time.monotonic()
         if isinstance(outcome, Rows):
-            yield _Outcome(outcome, outcome.kept, now - before, ctx.take_tokens())
-            reasons = [None] if outcome.kept else outcome.table["reason"].to_pylist()
-            count += len(outcome)
-            for reason, number in Counter(reasons).items():
-                ctx.progress.outcome(reason, len(outcome) if outcome.kept else number)
+            rows, kept, size = outcome, outcome.kept, len(outcome)
+            reasons = Counter() if kept else Counter(outcome.table["reason"].to_pylist())
         else:
-            rejected = outcome if isinstance(outcome, Rejected) else None
-            yield _Outcome(
-                outcome.model_dump(mode="json"), rejected is None, now - before, ctx.take_tokens()
-            )
-            count += 1
-            ctx.progress.outcome(rejected.reason if rejected else None)
+            rows, kept, size = outcome.model_dump(mode="json"), True, 1
+            reasons = Counter()
+            if isinstance(outcome, Rejected):
+                kept, reasons = False, Counter([outcome.reason])
+        yield _Outcome(rows, kept, reasons, now - before, ctx.take_tokens())
+        count += size
+        if kept and size:
+            ctx.progress.outcome(None, size)
+        for reason, number in reasons.items():
+            ctx.progress.outcome(reason, number)
         before = now
         if count != total:
             ctx.check_stop()
@@ -396,7 +399,9 @@ def _mend_journal(folder: Path, *, keep: bool) -> None:
 
 def _journaled(folder: Path) -> _Outcomes:
     for line in _journal_lines(folder):
-        yield _Outcome(line["record"], line["kept"], line["seconds"], Tokens(**line["tokens"]))
+        record, kept = line["record"], line["kept"]
+        reasons = {} if kept else {record["reason"]: 1}
+        yield _Outcome(record, kept, reasons, line["seconds"], Tokens(**line["tokens"]))
 
 
 def _write(stage: Stage, folder: Path, outcomes: _Outcomes, summary: _Summary) -> None:
@@ -411,16 +416,12 @@ def _write(stage: Stage, folder: Path, outcomes: _Outcomes, summary: _Summary) -
         for outcome in outcomes:
             file = records if outcome.kept else rejected
             if isinstance(outcome.rows, Rows):
-                table = outcome.rows.table
-                file.add_table(table)
-                count = len(table)
-                reasons = [] if outcome.kept else table["reason"].to_pylist()
+                file.add_table(outcome.rows.table)
+                summary.kept += len(outcome.rows) if outcome.kept else 0
             else:
                 file.add(outcome.rows)
-                count = 1
-                reasons = [] if outcome.kept else [outcome.rows["reason"]]
-            summary.kept += count if outcome.kept else 0
-            summary.rejected.update(reasons)
+                summary.kept += outcome.kept
+            summary.rejected.update(outcome.reasons)
             summary.seconds += outcome.seconds
             summary.tokens += outcome.tokens
         summary.checksum = records.close()

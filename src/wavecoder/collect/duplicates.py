@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from wavecoder.artifact import Artifact, writing
 from wavecoder.collect.near_duplicates import NearDuplicates, find_duplicates, signatures
 from wavecoder.errors import ConfigError
-from wavecoder.records import RawCode, digest
+from wavecoder.records import RawCode, digest, place
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -174,15 +174,15 @@ class Candidates:
         import pyarrow as pa
 
         reasons, details = table["reason"].to_pylist(), table["detail"].to_pylist()
-        places = [place for place, reason in enumerate(reasons) if reason is None]
-        for row, place in enumerate(places, self._judged):
-            if self._named[row]:
-                self._where[row] = _where(table, place)
-            original = int(self._original[row])
+        rows = [row for row, reason in enumerate(reasons) if reason is None]
+        for number, row in enumerate(rows, self._judged):
+            if self._named[number]:
+                self._where[number] = _where(table, row)
+            original = int(self._original[number])
             if original >= 0:
-                reasons[place], detail = self._reason(row, original)
-                details[place] = f"{_where(table, place)}: {detail}"
-        self._judged += len(places)
+                reasons[row], detail = self._reason(number, original)
+                details[row] = f"{_where(table, row)}: {detail}"
+        self._judged += len(rows)
         for name, values in (("reason", reasons), ("detail", details)):
             column = table.column_names.index(name)
             table = table.set_column(column, name, pa.array(values, pa.string()))
@@ -223,7 +223,6 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             yield from map(json.loads, lines)
 
 
-def _where(table: "pa.Table", place: int) -> str:
-    values = {name: table[name][place].as_py() for name in ("source", "path", "start_line", "name")}
-    line = "" if values["start_line"] is None else f":{values['start_line']}"
-    return f"{values['source']}/{values['path']}{line} {values['name']}"
+def _where(table: "pa.Table", row: int) -> str:
+    columns = ("source", "path", "start_line", "name")
+    return place(*(table[name][row].as_py() for name in columns))

@@ -180,11 +180,11 @@ class Collect:
 
     def _refusal(self, raw: RawCode) -> tuple[str, str] | None:
         if self._languages is not None and raw.language not in self._languages:
-            return "other_language", f"{_where(raw)}: it is {language(raw.language).title}"
+            return "other_language", f"{raw.where}: it is {language(raw.language).title}"
         for rule in self._filters.values():
             refusal = rule.check(raw)
             if refusal is not None:
-                return refusal[0], f"{_where(raw)}: {refusal[1]}"
+                return refusal[0], f"{raw.where}: {refusal[1]}"
         return None
 
     @cached_property
@@ -264,11 +264,6 @@ def _read_piece(config: str, folder: Path, piece: _Piece, *, apart: bool = False
 def _stage(config: str) -> Collect:
     """Return the stage, built once in each process."""
     return Collect(Collect.Config.model_validate_json(config))
-
-
-def _where(raw: RawCode) -> str:
-    line = "" if raw.start_line is None else f":{raw.start_line}"
-    return f"{raw.source}/{raw.path}{line} {raw.name}"
 
 
 def _split(table: Any, counts: Counter[tuple[str, str, str]]) -> Iterator[Rows]:

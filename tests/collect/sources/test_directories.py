@@ -1,5 +1,4 @@
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -282,8 +281,6 @@ def git(folder, *arguments):
 
 @pytest.fixture
 def checkout(tmp_path):
-    if not shutil.which("git"):
-        pytest.skip("needs git")
     write(tmp_path / "repo/src/a.py")
     write(tmp_path / "repo/LICENSE", "MIT License\n")
     git(tmp_path / "repo", "init", "-q")
