@@ -1,0 +1,118 @@
+"""Commands that look at a run, and write out what it made."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wavecoder.cli.options import RunFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wavecoder.artifact import Artifact
+
+__all__ = ["export", "near", "show"]
+
+
+def show(
+    folder: RunFolder,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    by: Annotated[
+        str | None, typer.Option(help="Show what collect did by language or by source instead.")
+    ] = None,
+) -> None:
+    """Show what each complete stage of a run kept and rejected, by reason."""
+    import json
+
+    from wavecoder import pipeline
+    from wavecoder.errors import ConfigError
+
+    found = pipeline.artifacts(folder)
+    if not found:
+        raise ConfigError(
+            f"{folder} holds no complete stage. Give the folder named with -o in `wavecoder run`."
+        )
+    if by is not None:
+        _show_counts(found, by)
+        return
+    if as_json:
+        manifests = {
+            name: artifact.manifest.model_dump(mode="json", exclude={"identity"})
+            for name, artifact in found.items()
+        }
+        typer.echo(json.dumps(manifests, indent=2))
+        return
+    for name, artifact in found.items():
+        manifest = artifact.manifest
+        typer.echo(
+            f"{name}: {manifest.inputs} in, {manifest.kept} kept, {manifest.seconds:.1f} s, "
+            f"{manifest.tokens.completion} tokens written"
+        )
+        for reason, count in manifest.rejected.items():
+            typer.echo(f"  {count:>8}  {reason}")
+
+
+def near(
+    folder: RunFolder,
+    function: Annotated[str, typer.Argument(help="A function's id or name.")],
+    count: Annotated[int, typer.Option(min=1, help="Neighbours of each kind.")] = 5,
+) -> None:
+    """Show why a function was picked and what it stands for, or which picks stand for it."""
+    from wavecoder import pipeline
+    from wavecoder.artifact import Artifact
+    from wavecoder.select.near import near as look
+
+    collect, select = (
+        Artifact.open(pipeline.stage_folder(folder, name)) for name in ("collect", "select")
+    )
+    found = look(collect, select, function, count)
+    typer.echo(f"{found.raw.id}  {found.raw.where}")
+    if found.pick is None:
+        typer.echo("not picked")
+    else:
+        why = "the first" if found.added is None else f"{found.added:.3f} from the picks before it"
+        typer.echo(f"pick {found.pick}, {why}")
+    for title, neighbours in (
+        ("nearest picks", found.picks),
+        ("nearest functions that were not picked", found.others),
+    ):
+        typer.echo(f"{title}:")
+        for neighbour in neighbours:
+            raw = neighbour.raw
+            typer.echo(f"  {neighbour.distance:.3f}  {raw.id}  {raw.where}")
+
+
+def export(
+    folder: RunFolder,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The file to write.")],
+    form: Annotated[
+        str, typer.Option("--format", help="alpaca, messages or jsonl (every field).")
+    ] = "alpaca",
+) -> None:
+    """Write the accepted instances in a form that trainers read."""
+    from wavecoder.generate.export import export as write
+
+    count = write(folder, form, out)
+    typer.echo(f"{out}: {count} instances")
+
+
+def _show_counts(found: "Mapping[str, Artifact]", by: str) -> None:
+    """Print how many functions of each language or source were kept, and rejected by reason."""
+    import csv
+    from collections import Counter, defaultdict
+
+    from wavecoder.errors import ConfigError
+
+    if by not in ("language", "source"):
+        raise ConfigError(f"--by is {by!r}; give language or source.")
+    if "collect" not in found:
+        raise ConfigError("The run has no complete collect to show; finish it first.")
+    groups: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    with (found["collect"].files / "counts.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            groups[row[by] or "(unknown)"][row["outcome"]] += int(row["count"])
+    for name, counts in sorted(groups.items(), key=lambda item: -item[1].total()):
+        typer.echo(f"{name}: {counts.total()} in, {counts.pop('kept', 0)} kept")
+        for reason, count in counts.most_common():
+            typer.echo(f"  {count:>8}  {reason}")
