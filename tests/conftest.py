@@ -1,10 +1,13 @@
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 
 from wavecoder.artifact import Artifact
+from wavecoder.llm.fake.server import FakeServer
 from wavecoder.stage import Context
 
 
@@ -27,6 +30,9 @@ class Quiet:
 
     def tokens(self, completion_tokens: int) -> None:
         self.completion_tokens += completion_tokens
+
+    def figures(self, values: Mapping[str, float | str]) -> None:
+        pass
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -56,3 +62,14 @@ def make_context(tmp_path: Path) -> Callable[..., Context]:
         )
 
     return make
+
+
+@pytest.fixture
+def fake_server() -> Iterator[Callable[..., FakeServer]]:
+    """Start fake endpoints, each with its own options, that end with the test."""
+    with ExitStack() as servers:
+
+        def start(**options: Any) -> FakeServer:
+            return servers.enter_context(FakeServer(FakeServer.Options(**options)))
+
+        yield start

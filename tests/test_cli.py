@@ -174,6 +174,7 @@ def endpoint(port: int = 0) -> Iterator[tuple[int, list[str]]]:
             assert self.path == "/v1/chat/completions"
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             assert body.pop("model") == "fake"
+            body.pop("response_format", None)
             asked.append(_request(body.pop("messages"), body))
             texts = [message["content"] for message in json.loads(asked[-1])["messages"]]
             rule = next(rule for rule in rules if rule["match"] in texts[-1])
@@ -212,7 +213,8 @@ def _request(messages: list[dict[str, Any]], sampling: dict[str, Any]) -> str:
 def _stored_requests(run: Path) -> set[str]:
     with sqlite3.connect(f"file:{run / 'replies.sqlite'}?mode=ro", uri=True) as database:
         rows = database.execute("select request from replies").fetchall()
-    return {_request(**json.loads(row)) for (row,) in rows}
+    requests = (json.loads(row) for (row,) in rows)
+    return {_request(request["messages"], request["sampling"]) for request in requests}
 
 
 def _replies(run: Path) -> int:

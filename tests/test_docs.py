@@ -60,8 +60,8 @@ def test_every_command_is_in_the_readme():
         text=True,
         check=True,
     ).stdout
-    commands = re.findall(r"^│ (\w+) ", shown.split("Commands")[1], re.M)
-    assert commands == ["run", "check", "show", "near", "export"]
+    commands = re.findall(r"^│ ([\w-]+) ", shown.split("Commands")[1], re.M)
+    assert len(commands) > 10
     readme = (ROOT / "README.md").read_text()
     for command in commands:
         assert f"`wavecoder {command} " in readme

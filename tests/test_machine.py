@@ -2,7 +2,7 @@ import pytest
 
 from wavecoder import machine
 from wavecoder.errors import ConfigError
-from wavecoder.machine import free_memory, need_memory
+from wavecoder.machine import free_memory, need_memory, network_file_system
 
 
 @pytest.fixture
@@ -45,3 +45,49 @@ def test_too_little_is_one_sentence(system):
     with pytest.raises(ConfigError) as caught:
         need_memory(3_000_000_000, "It", "Do less.")
     assert str(caught.value) == "It needs 3.0 GB of memory and 2.0 GB are free. Do less."
+
+
+MOUNTS = """\
+22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+23 22 0:30 / {here}/my\\040share rw,nosuid shared:2 master:1 - nfs4 server:/x rw,vers=4.2
+24 23 0:31 / {here}/my\\040share/local rw - xfs /dev/sdb1 rw
+25 22 0:32 / {here}/host rw - 9p host rw
+26 22 0:33 / {here}/ssh rw - fuse.sshfs me@host: rw
+27 26 0:34 / {here}/covered rw - cifs //host/x rw
+28 26 0:35 / {here}/covered rw - tmpfs none rw
+torn line
+"""
+
+
+@pytest.fixture
+def mounts(tmp_path, monkeypatch):
+    (tmp_path / "mountinfo").write_text(MOUNTS.format(here=tmp_path))
+    monkeypatch.setattr(machine, "_MOUNTS", tmp_path / "mountinfo")
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        (".", None),
+        ("my share", "nfs4"),
+        ("my share/runs/not there yet", "nfs4"),
+        ("my share/local/runs", None),
+        ("my share (copy)", None),
+        ("host/runs", None),
+        ("ssh", "fuse.sshfs"),
+        ("covered/runs", None),
+        ("host/../ssh/runs", "fuse.sshfs"),
+    ],
+)
+def test_a_network_file_system_is_known_by_its_mount(mounts, tmp_path, path, kind):
+    assert network_file_system(tmp_path / path) == kind
+
+
+def test_a_link_to_a_network_file_system_is_followed(mounts, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "ssh")
+    assert network_file_system(tmp_path / "link" / "runs") == "fuse.sshfs"
+
+
+def test_a_system_without_a_list_of_mounts_has_no_network_file_system(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "_MOUNTS", tmp_path / "absent")
+    assert network_file_system(tmp_path) is None

@@ -69,4 +69,4 @@ def test_killed_in_the_middle_of_generate(tmp_path: Path, model: str, k: int):
         assert one.verdict is not None
         assert one.verdict.passed
     page = (out / "4-report/files/report.html").read_text()
-    assert (model.removeprefix("local:") in page) == ("no reply could be used" not in page)
+    assert model.removeprefix("local:") in page

@@ -14,8 +14,8 @@ from pydantic import BaseModel
 
 from wavecoder.artifact import Artifact, Rows, schema_of
 from wavecoder.errors import ArtifactError, ConfigError, StaleArtifactError, StoppedError
-from wavecoder.records import Figure, Rejected
-from wavecoder.stage import Context, OnExisting, run_stage
+from wavecoder.records import ChatReply, Figure, FinishReason, Rejected
+from wavecoder.stage import Context, OnExisting, retry_stage, run_stage
 
 Make = Callable[..., Context]
 
@@ -160,7 +160,7 @@ def test_a_stage_that_loses_an_input_is_found_out(make_context: Make):
 
     with pytest.raises(ArtifactError, match="read 10 inputs and gave 9 outcomes"):
         run_stage(Losing(), make_context("numbers", folder="a"))
-    with pytest.raises(ArtifactError, match="two outcomes"):
+    with pytest.raises(ArtifactError, match="second outcome"):
         run_stage(Doubling(), make_context("numbers", folder="b"))
     with pytest.raises(ArtifactError, match="defect of the stage"):
         run_stage(Lazy(), make_context("numbers", folder="c"))
@@ -312,3 +312,93 @@ def test_records_by_row(make_context: Make):
     artifact = run_stage(Bulk(5_000, count=50_000), make_context("bulk"))
     taken = artifact.records(Figure).take([24_999, 0, 10_000, 0])
     assert [one.id for one in taken] == ["49998", "0", "20000", "0"]
+
+
+class Asking(Numbers):
+    """Asks a model for each; it does not reply for `silent`, and gives `most` outcomes a start."""
+
+    def __init__(self, silent: Iterable[int] = (), most: int = 100, **config: object) -> None:
+        super().__init__(**config)
+        self.silent, self.most = set(silent), most
+
+    def run(self, inputs: Iterable[Figure], ctx: Context) -> Iterator[Figure | Rejected]:
+        for one, _ in zip(inputs, range(self.most), strict=False):
+            self.seen.append(one.id)
+            if int(one.id) in self.silent:
+                yield Rejected(id=one.id, reason="model_failed", detail="no reply")
+                continue
+            ctx.used(
+                "m",
+                ChatReply(
+                    text="",
+                    finish_reason=FinishReason.STOP,
+                    prompt_tokens=1,
+                    completion_tokens=1,
+                    seconds=0.0,
+                ),
+            )
+            yield one
+
+
+def test_what_failed_is_tried_again_and_nothing_else_changes(make_context: Make):
+    whole = run_stage(Asking(), make_context("numbers", folder="whole"))
+    ctx = make_context("numbers")
+    before = run_stage(Asking(silent=[0, 3, 9]), ctx).manifest
+    assert before.rejected == {"model_failed": 3}
+    again = Asking(silent=[3])
+    artifact = retry_stage(again, ctx)
+    assert artifact is not None
+    assert again.seen == ["0", "3", "9"]
+    assert artifact.manifest.rejected == {"model_failed": 1}
+    assert artifact.manifest.fingerprint == before.fingerprint
+    # What the first one took stays counted, though its line was superseded.
+    assert artifact.manifest.usage["m"].prompt == 9
+    assert artifact.manifest.seconds >= before.seconds
+    last = retry_stage(Asking(), ctx)
+    assert last is not None
+    assert last.manifest.usage == whole.manifest.usage
+    for name in ("records.parquet", "rejected.parquet"):
+        assert (last.folder / name).read_bytes() == (whole.folder / name).read_bytes()
+    nothing = Asking()
+    assert retry_stage(nothing, ctx) is not None
+    assert nothing.seen == []
+
+
+def test_what_gets_no_new_outcome_keeps_the_old_one(make_context: Make):
+    ctx = make_context("numbers")
+    run_stage(Asking(silent=[1, 2, 3]), ctx)
+    artifact = retry_stage(Asking(most=1), ctx)
+    assert artifact is not None
+    assert [one.id for one in artifact.rejected()] == ["2", "3"]
+    assert artifact.manifest.inputs == 10
+
+
+def test_what_was_never_begun_is_not_tried_again(make_context: Make):
+    ctx = make_context("numbers")
+    stopping = Asking(silent=[1])
+
+    def outcome(reason: str | None, count: int = 1) -> None:
+        if len(stopping.seen) == 4:
+            ctx.stop.set()
+
+    ctx.progress.outcome = outcome  # type: ignore[method-assign]
+    with pytest.raises(StoppedError):
+        run_stage(stopping, ctx)
+    ctx.stop.clear()
+    again = Asking()
+    assert retry_stage(again, ctx) is None
+    assert again.seen == ["1"]
+    rest = Asking()
+    artifact = run_stage(rest, make_context("numbers"))
+    assert rest.seen == [str(number) for number in range(4, 10)]
+    assert artifact.manifest.kept == 10
+
+
+def test_an_artifact_of_another_recipe_is_not_tried_again(make_context: Make):
+    ctx = make_context("numbers")
+    run_stage(Asking(silent=[1]), ctx)
+    other = Asking(label="m")
+    with pytest.raises(StaleArtifactError, match='label: "n" then, "m" now'):
+        retry_stage(other, ctx)
+    assert other.seen == []
+    assert Artifact.open(ctx.folder).manifest.rejected == {"model_failed": 1}

@@ -51,17 +51,21 @@ _ROWS_PER_GROUP = 10_000
 
 
 class Tokens(BaseModel):
-    """What models read and wrote for the outcomes of a stage."""
+    """What a model read and wrote."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     prompt: int = 0
     completion: int = 0
+    uncounted: int = 0
+    """Replies whose endpoint did not say how many tokens they had."""
 
     def __add__(self, other: "Tokens") -> "Tokens":
-        """Add both counts."""
+        """Add all counts."""
         return Tokens(
-            prompt=self.prompt + other.prompt, completion=self.completion + other.completion
+            prompt=self.prompt + other.prompt,
+            completion=self.completion + other.completion,
+            uncounted=self.uncounted + other.uncounted,
         )
 
 
@@ -87,9 +91,15 @@ class Manifest(BaseModel):
     seconds: float
     """Wall seconds spent on the outcomes: of a stage that streams in all its starts, of another in
     the last one."""
-    tokens: Tokens
+    usage: dict[str, Tokens]
+    """Tokens that the outcomes rest on, by model."""
     records_sha256: str
     """SHA-256 of records.parquet."""
+
+    @property
+    def tokens(self) -> Tokens:
+        """Tokens of all models together."""
+        return sum(self.usage.values(), Tokens())
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,9 @@ To add one: derive from the nearest class and a standard type, and give it an ex
 
 __all__ = [
     "ArtifactError",
+    "BudgetError",
     "ConfigError",
+    "FailedRequestError",
     "MissingExtraError",
     "ModelError",
     "ModelNotFoundError",
@@ -89,6 +91,16 @@ class ModelNotFoundError(ModelError):
 
 class RefusedRequestError(ModelError):
     """The model refuses this one request for good (too long, forbidden); not fatal to a run."""
+
+
+class FailedRequestError(ModelError):
+    """This one request failed again and again while others were answered; not fatal to a run."""
+
+
+class BudgetError(WaveCoderError):
+    """The money or the tokens that a run may spend are spent; what was finished is on disk."""
+
+    exit_code = 3
 
 
 class StoppedError(WaveCoderError):

@@ -1,14 +1,25 @@
-"""What the machine has left, so that a stage can say what it needs before it begins."""
+"""What the machine has, so that a stage can say what it needs before it begins."""
 
+import re
 from pathlib import Path
 
 from wavecoder.errors import ConfigError
 
-__all__ = ["free_memory", "need_memory"]
+__all__ = ["free_memory", "need_memory", "network_file_system"]
 
 _MEMINFO = Path("/proc/meminfo")
 # What a container may use and does use.
 _CGROUP = Path("/sys/fs/cgroup")
+_MOUNTS = Path("/proc/self/mountinfo")
+# Kinds of file systems, as mountinfo names them, whose locks other machines may not see. 9p is not
+# among them: it is how a virtual machine sees the disk of its host.
+_NETWORK = (
+    *("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "glusterfs", "lustre", "gpfs"),
+    *("beegfs", "davfs", "fuse.sshfs", "fuse.s3fs", "fuse.davfs", "fuse.glusterfs", "fuse.ceph"),
+    *("fuse.rclone", "fuse.gcsfuse", "fuse.juicefs"),
+)
+_OCTAL = re.compile(r"\\([0-7]{3})")
+"""How mountinfo writes a space in a path: `\\040`."""
 
 
 def free_memory() -> int | None:
@@ -42,3 +53,31 @@ def need_memory(bytes_needed: int, what: str, remedy: str) -> None:
             f"{what} needs {bytes_needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free. "
             f"{remedy}"
         )
+
+
+def network_file_system(path: Path) -> str | None:
+    """Return the kind of the network file system that `path` is on: `nfs4`.
+
+    Args:
+        path: A file or folder, which need not be there yet.
+
+    Returns:
+        None where it is on a disk of this machine, or where the system does not tell.
+    """
+    try:
+        mounts = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        place = path.resolve()
+    except (OSError, RuntimeError):  # RuntimeError: a link that leads to itself
+        return None
+    kind, depth = "", 0
+    for line in mounts:
+        # Fields: proc(5), "mountinfo". How many stand before the hyphen differs.
+        before, hyphen, after = line.partition(" - ")
+        fields = before.split(" ")
+        if not hyphen or len(fields) < 5:
+            continue
+        point = Path(_OCTAL.sub(lambda found: chr(int(found[1], 8)), fields[4]))
+        # Of two mounts on one folder the later one covers the earlier.
+        if place.is_relative_to(point) and len(point.parts) >= depth:
+            kind, depth = after.partition(" ")[0], len(point.parts)
+    return kind if kind in _NETWORK else None

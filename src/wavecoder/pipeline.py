@@ -9,22 +9,25 @@ raw code    coreset    instances    figures, one HTML page
 """
 
 import fcntl
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from wavecoder.artifact import Artifact
+from wavecoder.artifact import Artifact, read_json, writing
 from wavecoder.errors import ArtifactError, ConfigError
+from wavecoder.journal import Journal
 from wavecoder.plugins import configure, nearest, validate
-from wavecoder.progress import Silent
-from wavecoder.protocols import Progress, Stage
-from wavecoder.stage import Context, OnExisting, run_stage
+from wavecoder.progress import Recorded, Silent
+from wavecoder.protocols import Limits, Progress, Stage
+from wavecoder.records import FAILED_REASONS, Rejected
+from wavecoder.stage import Context, OnExisting, retry_stage, run_stage
 
 __all__ = [
     "STAGES",
@@ -32,7 +35,9 @@ __all__ = [
     "RunOptions",
     "StageInfo",
     "artifacts",
+    "failures",
     "read_recipe",
+    "retry",
     "run",
     "stage_folder",
     "stages",
@@ -135,7 +140,7 @@ class RunOptions:
     progress: Progress = field(default_factory=Silent)
     stop: Event = field(default_factory=Event)
     on_existing: OnExisting = OnExisting.RESUME
-    concurrency: int = 16
+    limits: Limits = field(default_factory=Limits)
     processes: int = 1
     replies: Path | None = None
     """SQLite file of model replies; None puts `replies.sqlite` into the run folder."""
@@ -214,19 +219,122 @@ def run(
                 if stage_folder(out, name) < stage_folder(out, first):
                     upstream[name] = Artifact.open(stage_folder(out, name))
         for stage in todo:
-            ctx = Context(
-                folder=stage_folder(out, stage.name),
-                seed=recipe.seed,
-                stage=stage.name,
-                upstream=dict(upstream),
-                replies=options.replies or out / "replies.sqlite",
-                progress=options.progress,
-                stop=options.stop,
-                concurrency=options.concurrency,
-                processes=options.processes,
-            )
+            ctx = _context(stage, recipe.seed, out, upstream, options)
             upstream[stage.name] = run_stage(stage, ctx, options.on_existing)
     return upstream
+
+
+def retry(out: Path, options: RunOptions) -> Mapping[str, Artifact]:
+    """Ask again for the inputs of a run that failed, and make anew what stands behind them.
+
+    The recipe is read from the run's folder. What was accepted or refused stays as it is, and
+    nothing is asked that was not asked before.
+
+    Returns:
+        The artifacts up to the last that is complete.
+
+    Raises:
+        ConfigError: The run has no stage that asks models.
+        StoppedError: The user asked to stop; the same call, or `run`, goes on from there.
+    """
+    next(failures(out), None)  # before a folder is made where there is no run
+    with _locked(out):
+        folder = stage_folder(out, "generate")
+        any_failed = next(failures(out), None) is not None
+        if not any_failed:
+            options.progress.note("nothing has failed")
+        whole = folder / "manifest.json"
+        began = read_json(whole if whole.exists() else folder / "started.json")
+        upstream = _up_to(out, began["upstream"])
+        stage = configure("stages", "generate", _config(folder), "generate")
+        after = [
+            configure("stages", name, _config(behind), name)
+            for name in _names(behind="generate")
+            if (behind := stage_folder(out, name)).joinpath("config.yaml").exists()
+        ]
+        if any_failed or not whole.exists():
+            for one in after:
+                _forget(stage_folder(out, one.name))  # first: a kill could leave it as complete
+        seed = int(began["seed"])
+        ctx = _context(stage, seed, out, upstream, options)
+        nothing_to_do = whole.exists() and not any_failed
+        made = run_stage(stage, ctx) if nothing_to_do else retry_stage(stage, ctx)
+        if made is None:
+            options.progress.note("the rest of the functions is for `wavecoder run` to go on with")
+            return upstream
+        upstream["generate"] = made
+        for one in after:
+            ctx = _context(one, seed, out, upstream, options)
+            upstream[one.name] = run_stage(one, ctx)
+    return upstream
+
+
+def _names(*, behind: str) -> Sequence[str]:
+    names = [stage.name for stage in STAGES]
+    return names[names.index(behind) + 1 :]
+
+
+def _up_to(out: Path, fingerprint: str | None) -> dict[str, Artifact]:
+    """Return the complete artifacts of a run up to the one of that fingerprint."""
+    found: dict[str, Artifact] = {}
+    for name, artifact in artifacts(out).items():
+        found[name] = artifact
+        if artifact.manifest.fingerprint == fingerprint:
+            return found
+    return {}
+
+
+def failures(out: Path) -> Iterator[Rejected]:
+    """Yield the inputs of a run, complete or not, to which no model replied.
+
+    Raises:
+        ConfigError: The folder holds no run that asked models.
+    """
+    folder = stage_folder(out, "generate")
+    if (folder / "manifest.json").exists():
+        yield from (one for one in Artifact.open(folder).rejected() if one.failed)
+    elif (folder / "started.json").exists():
+        journal = Journal(folder)
+        heads = [head for head in journal.heads() if head.reason in FAILED_REASONS]
+        for _, line in journal.lines(heads):
+            yield Rejected.model_validate(line["record"])
+    else:
+        raise ConfigError(
+            f"{out} has asked no models yet. Give the folder named with -o in `wavecoder run`."
+        )
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.yaml"
+    try:
+        table: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ArtifactError(
+            f"Cannot read {path}: {error}. Run the recipe again with --on-existing replace."
+        ) from error
+    return table
+
+
+def _forget(folder: Path) -> None:
+    """Have a stage made anew whose input changed, under the same fingerprint."""
+    with writing(folder):
+        (folder / "manifest.json").unlink(missing_ok=True)
+
+
+def _context(
+    stage: Stage, seed: int, out: Path, upstream: Mapping[str, Artifact], options: RunOptions
+) -> Context:
+    return Context(
+        folder=stage_folder(out, stage.name),
+        seed=seed,
+        stage=stage.name,
+        upstream=dict(upstream),
+        replies=options.replies or out / "replies.sqlite",
+        progress=Recorded(options.progress, out / "progress.json"),
+        stop=options.stop,
+        limits=options.limits,
+        processes=options.processes,
+    )
 
 
 @contextmanager
@@ -241,9 +349,18 @@ def _locked(out: Path) -> Iterator[None]:
         ) from error
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
         except OSError as error:
             raise ArtifactError(
                 f"Another process is working on {out}. Wait for it, or name another folder with -o."
             ) from error
         yield
+
+
+def _lock(file: IO[str]) -> None:
+    """Lock a file for this process; who only looks whether it is locked holds it for a moment."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        time.sleep(0.05)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,6 +1,8 @@
 """Every swap point on one page. Each docstring carries the smallest implementation."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from wavecoder.records import ChatReply, ChatRequest, RawCode, Record, Rejected
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 
     from wavecoder.stage import Context
 
-__all__ = ["ChatModel", "Embedder", "Filter", "Progress", "Selector", "Source", "Stage"]
+__all__ = ["ChatModel", "Embedder", "Filter", "Limits", "Progress", "Selector", "Source", "Stage"]
 
 
 class Stage(Protocol):
@@ -220,6 +222,28 @@ class Selector(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Limits:
+    """How hard models may be driven and what they may cost; nothing here decides a reply."""
+
+    concurrency: int = 64
+    """Most requests in flight to a model."""
+    requests_per_minute: float | None = None
+    """Most requests a minute to a model; None: as many as it takes."""
+    tokens_per_minute: float | None = None
+    """Most tokens a minute, prompts and replies together, for each model."""
+    timeout: float = 600.0
+    """Seconds a reply may take."""
+    max_cost: float | None = None
+    """USD that all replies of a run may cost together."""
+    max_tokens: int | None = None
+    """Tokens that all requests and replies of a run may have together."""
+    prices: Path | None = None
+    """A file of prices of your own."""
+    max_failed: float = 0.5
+    """Share of the last 100 inputs that may fail before the run stops."""
+
+
 class ChatModel(Protocol):
     """Who answers prompts.
 
@@ -238,15 +262,22 @@ class ChatModel(Protocol):
     """
 
     identity: str
-    """Name and revision: what stands for the model in a fingerprint and in a request's key."""
+    """Name and revision: what stands for the model in a fingerprint and in a request's key.
+
+    A model may also have `drive(limits, note)`, called once before the first request with the run's
+    `Limits` and with who is to be told what a person should know, and `drain()`: what is in flight
+    is finished, what only waits to be sent raises StoppedError. One that costs nothing says so with
+    `free = True`.
+    """
     concurrency: int | None
-    """Most requests worth having in flight; None leaves it to the caller."""
+    """Most requests worth having in flight now; None leaves it to the caller."""
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Return the reply.
 
         Raises:
             RefusedRequestError: This request can never succeed.
+            FailedRequestError: It failed again and again, while others are answered.
             ModelError: The model does not answer; the run stops and can be resumed.
         """
 
@@ -268,6 +299,12 @@ class Progress(Protocol):
 
     def tokens(self, completion_tokens: int) -> None:
         """A model wrote that many tokens; replies that were remembered do not count."""
+
+    def figures(self, values: Mapping[str, float | str]) -> None:
+        """What the engine says of itself, words by label: `{"in flight": "64 of 64"}`.
+
+        A label keeps its last words until the stage ends.
+        """
 
     def note(self, text: str) -> None:
         """Something a person should read now."""

@@ -6,11 +6,12 @@ exactly one outcome (a record or a `Rejected`) of the same id.
 
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
+    "FAILED_REASONS",
     "ChatReply",
     "ChatRequest",
     "Example",
@@ -109,6 +110,11 @@ def place(source: str, path: str, line: int | None, name: str) -> str:
     return f"{source}/{path}{'' if line is None else f':{line}'} {name}"
 
 
+FAILED_REASONS = ("model_refused", "model_failed")
+"""Reasons of inputs that were never judged, as no model replied: refused for good, or failed again
+and again. `wavecoder failed RUN --retry` asks for these once more."""
+
+
 class Rejected(Record):
     """An input that a stage did not keep, and why. Nothing disappears without one."""
 
@@ -122,6 +128,11 @@ class Rejected(Record):
     """The model's raw reply, where there was one."""
     instance: "Instance | None" = None
     """The refused instance as far as it got, with its verdict where it was judged."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether no model replied, so that nothing was judged."""
+        return self.reason in FAILED_REASONS
 
 
 class RuleVerdict(Value):
@@ -179,6 +190,8 @@ class Instance(Record):
     """Which attempt at this raw code this is, from 0."""
     example_ids: tuple[str, ...]
     """The examples in the prompts, generator's and discriminator's."""
+    retried: bool = False
+    """It failed at first and was made after its round; no other prompt shows it."""
 
 
 Rejected.model_rebuild()  # it names Instance, which stands below it
@@ -246,6 +259,10 @@ class ChatRequest(Value):
 
     messages: tuple[Message, ...]
     sampling: Sampling = Sampling()
+    reply_schema: dict[str, Any] | None = None
+    """A JSON schema that the reply should fit, where the model can be held to one."""
+    attempt: int = 0
+    """Which attempt at the same input asks; another attempt is another request."""
 
 
 class ChatReply(Value):
@@ -253,7 +270,10 @@ class ChatReply(Value):
 
     text: str
     finish_reason: FinishReason
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: int | None
+    """None where the endpoint does not say."""
+    completion_tokens: int | None
     seconds: float
     """Wall time the model took."""
+    endpoint: str | None = None
+    """The address that answered; None for a model in this process."""

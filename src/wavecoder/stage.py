@@ -4,17 +4,16 @@ It skips what is complete, resumes what is half-written, refuses what is stale, 
 and writes the manifest last. A stage itself only turns inputs into outcomes.
 """
 
-import errno
 import json
 import os
 import random
 import shutil
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sized
+from collections.abc import Generator, Iterable, Iterator, Mapping, Set, Sized
 from dataclasses import dataclass, field
 from enum import StrEnum
-from io import FileIO
+from itertools import islice
 from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
@@ -33,12 +32,13 @@ from wavecoder.artifact import (
     writing,
 )
 from wavecoder.errors import ArtifactError, ConfigError, StaleArtifactError, StoppedError
-from wavecoder.protocols import Progress, Stage
-from wavecoder.records import ChatReply, Record, Rejected, digest
+from wavecoder.journal import Head, Journal
+from wavecoder.protocols import Limits, Progress, Stage
+from wavecoder.records import FAILED_REASONS, ChatReply, Record, Rejected, digest
 
 R = TypeVar("R", bound=Record)
 
-__all__ = ["Context", "OnExisting", "fingerprint", "run_stage"]
+__all__ = ["Context", "OnExisting", "fingerprint", "retry_stage", "run_stage"]
 
 
 class OnExisting(StrEnum):
@@ -68,11 +68,21 @@ class Context:
     progress: Progress
     stop: Event
     """Set once the user asks to stop: begin nothing new, finish what is in flight."""
-    concurrency: int = 16
-    """Most requests in flight to an endpoint; it does not decide the output."""
+    limits: Limits = field(default_factory=Limits)
+    """How hard models may be driven, and what they may cost."""
     processes: int = 1
     """Processes that share the work of a stage without models; they do not decide the output."""
-    _tokens: Tokens = field(default_factory=Tokens)
+    retrying: bool = False
+    """Of a stage that streams: it is given the inputs to which no model replied before, and no
+    others. One that gets no outcome keeps the old one."""
+    place: int = -1
+    """Of a stage that streams: the place of the input it read last among all inputs, from 0."""
+    begun: int = 0
+    """Of a stage that streams: inputs before this place were begun in an earlier start."""
+    accepted: int = 0
+    """Of a stage that streams: outcomes kept in earlier starts."""
+    _heads: list[Head] = field(default_factory=list)
+    _usage: dict[str, Tokens] = field(default_factory=dict)
 
     @property
     def files(self) -> Path:
@@ -94,19 +104,28 @@ class Context:
         """Return a generator that depends on run seed, stage and record id, and on nothing else."""
         return random.Random(int(digest(str(self.seed), self.stage, record_id), 16))
 
-    def finished(self, record: type[R]) -> Iterator[R | Rejected]:
-        """Yield the outcomes already on disk, in order; `record` is what the stage writes."""
-        for line in _journal_lines(self.folder):
-            yield (record if line["kept"] else Rejected).model_validate(line["record"])
+    def finished(self, record: type[R]) -> Iterator[tuple[int, R | Rejected]]:
+        """Yield the outcomes of earlier starts with their places, in input order.
 
-    def used(self, reply: ChatReply) -> None:
+        Args:
+            record: What the stage writes.
+        """
+        for head, line in Journal(self.folder).lines(self._heads):
+            yield head.place, (record if head.kept else Rejected).model_validate(line["record"])
+
+    def used(self, model: str, reply: ChatReply) -> None:
         """Count the tokens of a reply that the next outcome rests on."""
-        self._tokens += Tokens(prompt=reply.prompt_tokens, completion=reply.completion_tokens)
+        tokens = Tokens(
+            prompt=reply.prompt_tokens or 0,
+            completion=reply.completion_tokens or 0,
+            uncounted=reply.prompt_tokens is None or reply.completion_tokens is None,
+        )
+        self._usage[model] = self._usage.get(model, Tokens()) + tokens
 
-    def take_tokens(self) -> Tokens:
-        """Return what was counted since the last call."""
-        tokens, self._tokens = self._tokens, Tokens()
-        return tokens
+    def take_usage(self) -> dict[str, Tokens]:
+        """Return what was counted since the last call, by model."""
+        usage, self._usage = self._usage, {}
+        return usage
 
     def check_stop(self) -> None:
         """Raise StoppedError if the user asked to stop."""
@@ -141,16 +160,7 @@ def run_stage(stage: Stage, ctx: Context, on_existing: OnExisting = OnExisting.R
                 f"{stage.name} would read {path}, the artifact that it makes. "
                 f"Name another run's folder with -o, or another artifact in the recipe."
             )
-    upstream = list(ctx.upstream.values())[-1].manifest.fingerprint if ctx.upstream else None
-    identity = json.loads(json.dumps(dict(stage.identity())))
-    started: dict[str, Any] = {
-        "stage": stage.name,
-        "data_version": stage.data_version,
-        "seed": ctx.seed,
-        "identity": identity,
-        "upstream": upstream,
-        "fingerprint": _fingerprint(stage, ctx.seed, upstream, identity),
-    }
+    started = _started(stage, ctx)
     if _settle_existing(ctx.folder, started, on_existing):
         artifact = Artifact.open(ctx.folder)
         ctx.progress.note(f"{stage.name}: already complete, {artifact.manifest.kept} records kept")
@@ -160,7 +170,7 @@ def run_stage(stage: Stage, ctx: Context, on_existing: OnExisting = OnExisting.R
         ctx.folder.mkdir(parents=True, exist_ok=True)
         # A journal without its started.json is left from a recipe that was being replaced.
         begun = (ctx.folder / "started.json").exists()
-        _mend_journal(ctx.folder, keep=stage.streaming and begun)
+        Journal(ctx.folder).mend(keep=stage.streaming and begun)
     config = yaml.safe_dump(stage.config.model_dump(mode="json"), sort_keys=False)
     write_text(ctx.folder / "config.yaml", config)
     write_text(ctx.folder / "started.json", json.dumps(started))
@@ -175,6 +185,81 @@ def run_stage(stage: Stage, ctx: Context, on_existing: OnExisting = OnExisting.R
     return Artifact(ctx.folder, manifest)
 
 
+def retry_stage(stage: Stage, ctx: Context) -> Artifact | None:
+    """Try again the inputs of a stage that streams to which no model replied, and no others.
+
+    All other outcomes stay as they are. A kill at any moment leaves an artifact that is complete,
+    or one that this or `run_stage` goes on with.
+
+    Returns:
+        The artifact; None where inputs are left that were never begun, which `run_stage` does.
+
+    Raises:
+        StaleArtifactError: The folder holds an artifact of another recipe.
+        ArtifactError: The folder holds none, or cannot be read or written.
+        StoppedError: The user asked to stop; the next call goes on from here.
+    """
+    started = _started(stage, ctx)
+    if _settle_existing(ctx.folder, started, OnExisting.RESUME):
+        _reopen(stage, ctx, started)
+    journal = Journal(ctx.folder)
+    journal.mend(keep=(ctx.folder / "started.json").exists())
+    inputs = stage.inputs(ctx)
+    ctx.retrying = True
+    _stream(stage, ctx, inputs)
+    ctx.retrying = False
+    whole = isinstance(inputs, Sized) and len(ctx._heads) == len(inputs)
+    return run_stage(stage, ctx) if whole else None
+
+
+def _reopen(stage: Stage, ctx: Context, started: Mapping[str, Any]) -> None:
+    """Turn a complete artifact of a stage that streams into one that goes on, with all it has."""
+    artifact = Artifact.open(ctx.folder)
+    manifest = artifact.manifest
+    journal = Journal(ctx.folder)
+    journal.mend(keep=False)
+    kept, rejected = iter(artifact.records(stage.writes)), iter(artifact.rejected())
+    next_kept, next_rejected = next(kept, None), next(rejected, None)
+    seconds, usage = manifest.seconds, dict(manifest.usage)
+    with journal.open() as file:
+        for place, record in enumerate(stage.inputs(ctx)):
+            outcome: Any
+            if next_kept is not None and next_kept.id == record.id:
+                outcome, next_kept = next_kept, next(kept, None)
+            elif next_rejected is not None and next_rejected.id == record.id:
+                outcome, next_rejected = next_rejected, next(rejected, None)
+            else:
+                raise ArtifactError(
+                    f"{ctx.folder} has no outcome for the input {record.id} where it should stand. "
+                    f"Make the artifact again with --on-existing replace."
+                )
+            if isinstance(outcome, Rejected) and outcome.failed:
+                # Its line may be superseded, and what it says of the past with it.
+                journal.append(file, outcome, place=place, seconds=0.0, usage={})
+                continue
+            # How long each took is not known any more; the first that stays stands for all.
+            journal.append(file, outcome, place=place, seconds=seconds, usage=usage)
+            seconds, usage = 0.0, {}
+        os.fsync(file.fileno())
+    write_text(ctx.folder / "started.json", json.dumps(started))
+    with writing(ctx.folder):
+        (ctx.folder / "manifest.json").unlink()
+
+
+def _started(stage: Stage, ctx: Context) -> dict[str, Any]:
+    """Return what a stage is, as its `started.json` and its manifest say it."""
+    upstream = list(ctx.upstream.values())[-1].manifest.fingerprint if ctx.upstream else None
+    identity = json.loads(json.dumps(dict(stage.identity())))
+    return {
+        "stage": stage.name,
+        "data_version": stage.data_version,
+        "seed": ctx.seed,
+        "identity": identity,
+        "upstream": upstream,
+        "fingerprint": _fingerprint(stage, ctx.seed, upstream, identity),
+    }
+
+
 @dataclass
 class _Summary:
     """What the manifest says of the outcomes."""
@@ -182,7 +267,7 @@ class _Summary:
     kept: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
-    tokens: Tokens = field(default_factory=Tokens)
+    usage: dict[str, Tokens] = field(default_factory=dict)
     checksum: str = ""
 
     @property
@@ -199,7 +284,7 @@ class _Outcome:
     reasons: Mapping[str, int]
     """Of what was rejected."""
     seconds: float
-    tokens: Tokens
+    usage: Mapping[str, Tokens]
 
 
 _Outcomes = Generator[_Outcome, None, None]
@@ -207,38 +292,43 @@ _Outcomes = Generator[_Outcome, None, None]
 
 def _stream(stage: Stage, ctx: Context, inputs: Iterable[Any]) -> None:
     """Append the outcomes that are missing to the journal."""
-    done = {line["record"]["id"] for line in _journal_lines(ctx.folder)}
+    journal = Journal(ctx.folder)
+    ctx._heads = journal.heads()
+    ctx.begun = ctx._heads[-1].place + 1 if ctx._heads else 0
+    ctx.accepted = sum(head.kept for head in ctx._heads)
+    again = FAILED_REASONS if ctx.retrying else ()
+    done = {head.id for head in ctx._heads if head.reason not in again}
     total = len(inputs) if isinstance(inputs, Sized) else None
+    if ctx.retrying:
+        inputs, total = islice(inputs, ctx.begun), ctx.begun
     ctx.progress.start(stage.name, total, len(done))
-    counted = _Counted(inputs, frozenset(done))
-    journal = ctx.folder / "journal.jsonl"
+    counted = _Counted(inputs, done, ctx, keep_places=True)
     before = time.monotonic()
-    with writing(journal):
-        file = journal.open("ab", buffering=0)
-    with file:
+    with journal.open() as file:
         for outcome in _closing(stage.run(counted, ctx)):
-            if outcome.id in done:
+            place = counted.taken.pop(outcome.id, None)
+            if place is None:
                 raise ArtifactError(
-                    f"Stage {stage.name} gave two outcomes for the input {outcome.id}; "
-                    f"this is a defect of the stage, please report it."
+                    f"Stage {stage.name} gave a second outcome, or one for no input, under the id "
+                    f"{outcome.id}; this is a defect of the stage, please report it."
                 )
             now = time.monotonic()
-            with writing(journal):
-                _append(file, outcome, now - before, ctx.take_tokens())
+            journal.append(file, outcome, place=place, seconds=now - before, usage=ctx.take_usage())
             before = now
-            done.add(outcome.id)
+            counted.outcomes += 1
             ctx.progress.outcome(outcome.reason if isinstance(outcome, Rejected) else None)
-            if len(done) != total:
+            if counted.outcomes != total:
                 ctx.check_stop()
         os.fsync(file.fileno())
-    counted.check(stage, len(done))
+    if not ctx.retrying:
+        counted.check(stage, counted.outcomes)
 
 
 def _all_at_once(stage: Stage, ctx: Context, inputs: Iterable[Any]) -> _Outcomes:
     """Yield every outcome of a stage that begins anew, whatever was there before."""
     total = len(inputs) if isinstance(inputs, Sized) else None
     ctx.progress.start(stage.name, total, 0)
-    counted = _Counted(inputs, frozenset())
+    counted = _Counted(inputs, frozenset(), ctx, keep_places=False)
     before, count = time.monotonic(), 0
     for outcome in _closing(stage.run(counted, ctx)):
         now = time.monotonic()
@@ -250,7 +340,7 @@ def _all_at_once(stage: Stage, ctx: Context, inputs: Iterable[Any]) -> _Outcomes
             reasons = Counter()
             if isinstance(outcome, Rejected):
                 kept, reasons = False, Counter([outcome.reason])
-        yield _Outcome(rows, kept, reasons, now - before, ctx.take_tokens())
+        yield _Outcome(rows, kept, reasons, now - before, ctx.take_usage())
         count += size
         if kept and size:
             ctx.progress.outcome(None, size)
@@ -275,11 +365,18 @@ def _closing(outcomes: Iterator[Any]) -> Iterator[Any]:
 class _Counted:
     """The inputs, counted, without those that have their outcome already."""
 
-    def __init__(self, inputs: Iterable[Any], skip: frozenset[str]) -> None:
+    def __init__(
+        self, inputs: Iterable[Any], done: Set[str], ctx: Context, *, keep_places: bool
+    ) -> None:
         self._inputs = inputs
-        self._skip = skip
+        self._keep_places = keep_places
+        self._done = done
+        self._ctx = ctx
         self._count = 0
         self._exhausted = False
+        self.outcomes = len(done)
+        self.taken: dict[str, int] = {}
+        """Places of the inputs of a stage that streams which wait for their outcomes, by id."""
 
     def __iter__(self) -> Iterator[Any]:
         for record in self._inputs:
@@ -287,8 +384,11 @@ class _Counted:
                 self._count += len(record)
                 yield record
                 continue
+            self._ctx.place = self._count
             self._count += 1
-            if record.id not in self._skip:
+            if record.id not in self._done:
+                if self._keep_places:
+                    self.taken[record.id] = self._ctx.place
                 yield record
         self._exhausted = True
 
@@ -359,49 +459,11 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else text[:37] + "…"
 
 
-def _append(file: FileIO, outcome: Record, seconds: float, tokens: Tokens) -> None:
-    """Write one journal line; it is the operating system's when this returns."""
-    head = {
-        "kept": not isinstance(outcome, Rejected),
-        "seconds": round(seconds, 6),
-        "tokens": tokens.model_dump(),
-    }
-    line = f'{json.dumps(head)[:-1]}, "record": {outcome.model_dump_json()}}}\n'.encode()
-    if file.write(line) != len(line):  # only a full disk writes a line in part
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _journal_lines(folder: Path) -> Iterator[dict[str, Any]]:
-    path = folder / "journal.jsonl"
-    if path.exists():
-        with path.open("rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):  # a last line without its end is being written, or torn
-                    yield json.loads(line)
-
-
-def _mend_journal(folder: Path, *, keep: bool) -> None:
-    """Cut off a line torn by a kill or a full disk; empty the journal unless `keep`."""
-    path = folder / "journal.jsonl"
-    if not path.exists():
-        return
-    if not keep:
-        path.unlink()
-        return
-    with path.open("r+b") as file:
-        whole = 0
-        for line in file:
-            if not line.endswith(b"\n"):
-                break
-            whole += len(line)
-        file.truncate(whole)
-
-
 def _journaled(folder: Path) -> _Outcomes:
-    for line in _journal_lines(folder):
-        record, kept = line["record"], line["kept"]
-        reasons = {} if kept else {record["reason"]: 1}
-        yield _Outcome(record, kept, reasons, line["seconds"], Tokens(**line["tokens"]))
+    journal = Journal(folder)
+    for head, line in journal.lines(journal.heads()):
+        reasons = {} if head.reason is None else {head.reason: 1}
+        yield _Outcome(line["record"], head.kept, reasons, line["seconds"], line["usage"])
 
 
 def _write(stage: Stage, folder: Path, outcomes: _Outcomes, summary: _Summary) -> None:
@@ -423,7 +485,8 @@ def _write(stage: Stage, folder: Path, outcomes: _Outcomes, summary: _Summary) -
                 summary.kept += outcome.kept
             summary.rejected.update(outcome.reasons)
             summary.seconds += outcome.seconds
-            summary.tokens += outcome.tokens
+            for model, tokens in outcome.usage.items():
+                summary.usage[model] = summary.usage.get(model, Tokens()) + tokens
         summary.checksum = records.close()
         rejected.close()
     except BaseException:
@@ -463,7 +526,7 @@ def _finalize(folder: Path, started: Mapping[str, Any], summary: _Summary) -> Ma
         kept=summary.kept,
         rejected=dict(rejected),
         seconds=round(summary.seconds, 3),
-        tokens=summary.tokens,
+        usage=dict(sorted(summary.usage.items())),
         records_sha256=summary.checksum,
     )
     write_text(folder / "manifest.json", manifest.model_dump_json(indent=2) + "\n")

@@ -1,6 +1,9 @@
 import json
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from wavecoder.generate.sections import Sections, fences, parse_sections
 
@@ -118,12 +121,6 @@ def test_a_fence_in_a_list_loses_its_indent(start: str):
     assert fences(sections.solution)[0].body == "def f():\n    return 1"
 
 
-def test_json_holds_no_labels():
-    names = ("task_name", "instruction", "information", "solution")
-    reply = json.dumps(dict.fromkeys(names, "text"), indent=2)
-    assert "no section" in str(parse_sections(reply))
-
-
 def test_bold_around_a_whole_section_is_taken_off():
     reply = PLAIN.replace(
         "instruction: Write a Python function `f`.", "**Instruction: Write `f`, **now**, as 1.**"
@@ -131,3 +128,107 @@ def test_bold_around_a_whole_section_is_taken_off():
     sections = parse_sections(reply)
     assert isinstance(sections, Sections)
     assert sections.instruction == "Write `f`, **now**, as 1."
+
+
+def as_json(**changes: Any) -> str:
+    table = {
+        "task_name": "code generation",
+        "instruction": "Write a Python function `f`.",
+        "information": None,
+        "solution": "```python\ndef f():\n    return 1\n```",
+        **changes,
+    }
+    return json.dumps({key: value for key, value in table.items() if value != "absent"}, indent=1)
+
+
+@pytest.mark.parametrize("form", ["{}", " {}\n", "```json\n{}\n```", "```\n{}\n```\n", "\ufeff{}"])
+def test_a_json_object_is_read_like_labels(form: str):
+    assert parse_sections(form.replace("{}", as_json())) == parse_sections(PLAIN)
+    assert parse_sections(form.replace("{}", as_json(information="none"))) == parse_sections(PLAIN)
+
+
+def test_what_a_json_object_holds_is_kept():
+    reply = as_json(information="x: int\r\ny: int", solution="\n  def f():\n      return 1\n")
+    sections = parse_sections(reply)
+    assert isinstance(sections, Sections), sections
+    assert sections.information == "x: int\ny: int"
+    assert sections.solution == "def f():\n    return 1"
+    # A line break inside a string is no JSON, but a small slip that hides nothing.
+    assert parse_sections(as_json().replace("\\n", "\n")) == parse_sections(PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (as_json(solution="absent"), "no section solution"),
+        (as_json(solution=None), "the section solution is no text"),
+        (as_json(instruction=["Write."]), "the section instruction is no text"),
+        (as_json(task_name=None), "the section task_name is no text"),
+        (as_json(note="x"), "has 5 keys"),
+        (as_json(instruction=" \n"), "instruction is empty"),
+        (as_json(solution="```python\ndef f(): pass"), "not closed"),
+        (as_json(solution="\ud83d"), "the section solution holds half a character"),
+        (as_json().replace('"solution"', '"solution": "x", "solution"'), "'solution' occurs twice"),
+        (as_json() + "\nI hope this helps.", "begins as a JSON object and is none"),
+        (as_json()[:-1], "begins as a JSON object and is none"),
+        ('{"solution": ' * 100_000, "begins as a JSON object and is none"),
+        (f"[{as_json()}]", "no section task_name"),
+        (f"Here it is: {as_json()}", "no section task_name"),
+        (PLAIN + "\ud83d", "half a character"),
+    ],
+)
+def test_json_that_is_not_the_four_sections_is_refused(reply: str, reason: str):
+    assert reason in str(parse_sections(reply))
+
+
+@pytest.mark.parametrize("label", ["task\\_name: ", "task-name: ", "task_name："])
+def test_more_ways_to_write_a_label(label: str):
+    assert parse_sections(PLAIN.replace("task_name: ", label)) == parse_sections(PLAIN)
+
+
+def test_letters_that_only_look_alike_are_no_label():
+    assert "no section solution" in str(parse_sections(PLAIN.replace("solution", "ſolution")))
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["```\n", "```a\n", "~~~a\n````\n", "solution:\n```\n```\n", "*", "- ", " ", "\n", "`", "["],
+)
+def test_a_long_run_of_anything_is_answered(unit: str):
+    # Looking for each fence's end anew, or trying every split of a run, would take minutes here.
+    for start in ("", "```python ", f"{PLAIN}\n", "solution: "):
+        reply = start + unit * (200_000 // len(unit))
+        assert isinstance(parse_sections(reply), str | Sections)
+
+
+PIECE = st.one_of(
+    st.text(max_size=8),
+    st.sampled_from(["\n", "```", "~~~", "solution: ", "instruction:", "**", "\\", '"', "{", "\r"]),
+)
+
+
+@settings(derandomize=True, max_examples=300, deadline=None)
+@given(st.lists(PIECE, max_size=30).map("".join))
+def test_no_reply_makes_it_raise(reply: str):
+    for form in (reply, f"{PLAIN}{reply}", f"{{{reply}", f"solution: ```{reply}"):
+        assert isinstance(parse_sections(form), str | Sections)
+        for block in fences(form):
+            assert form[block.start : block.end].lstrip(" \t").startswith(("```", "~~~"))
+
+
+TEXT = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=40).map(
+    lambda text: f"x{text.replace('`', '')}x"
+)
+
+
+@settings(derandomize=True, max_examples=300, deadline=None)
+@given(instruction=TEXT, information=TEXT, solution=TEXT)
+def test_what_is_written_is_what_is_read(instruction: str, information: str, solution: str):
+    wanted = Sections(instruction, information, solution)
+    parts = {"instruction": instruction, "information": information, "solution": solution}
+    lines = [f"{name}: {text}" for name, text in parts.items()]
+    assert parse_sections("\n".join(["task_name: x", *lines])) == wanted
+    assert parse_sections(as_json(**parts)) == wanted
+    for left_out in lines:
+        rest = [line for line in ("task_name: x", *lines) if line != left_out]
+        assert isinstance(parse_sections("\n".join(rest)), str)

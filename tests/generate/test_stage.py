@@ -17,6 +17,7 @@ from wavecoder.errors import (
 )
 from wavecoder.generate import Generate
 from wavecoder.llm import ScriptedModel
+from wavecoder.protocols import Limits
 from wavecoder.records import ChatRequest, Instance, RawCode, digest
 from wavecoder.stage import Context, run_stage
 
@@ -89,6 +90,7 @@ def generate(function: Callable[[ChatRequest], str] = answer, **config: object) 
     table: dict[str, object] = {
         "generator": "local:smollm2-135m-instruct",
         "round_size": 4,
+        "lag": 1,
         "tasks": dict.fromkeys(("generation", "summarization", "translation", "repair"), 1),
         "target_languages": ["javascript"],
         **config,
@@ -253,7 +255,7 @@ def test_a_model_that_breaks_loses_nothing(make_context: Make, upstream: dict[st
         return answer(request)
 
     ctx = make_context("generate", upstream)
-    ctx.concurrency = 1
+    ctx.limits = Limits(concurrency=1)
     with pytest.raises(ModelError):
         run_stage(generate(breaking, round_size=20), ctx)
     assert asked == 15  # the rest of the round is not asked for any more

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from wavecoder.errors import ArtifactError, ModelError, RefusedRequestError
-from wavecoder.llm import Ledger, Remembering, ScriptedModel
+from wavecoder.llm import Budget, Ledger, Prices, Remembering, ScriptedModel
+from wavecoder.llm.ledger import plain_text
 from wavecoder.records import ChatReply, ChatRequest, FinishReason, Message, Sampling
 
 
@@ -58,7 +59,7 @@ def test_everything_that_decides_a_reply_is_in_its_key():
 
 
 def test_a_key_never_changes_or_every_paid_reply_would_be_paid_again():
-    assert Ledger.key("m", request("a")) == "e549151b7e542c6777f300a7ee9c36fd"
+    assert Ledger.key("m", request("a")) == "e975d658a8e40421c0b7055d9ead8451"
 
 
 def test_the_first_reply_stays(tmp_path):
@@ -103,6 +104,233 @@ with Ledger(Path(sys.argv[1])) as ledger:
                 assert stored is not None and stored.text == str(n)
 
 
+def stored(ledger: Ledger, text: str, answer: str, tokens: int | None = 4):
+    """Begin to store a reply together with others."""
+    asked = request(text)
+    one = reply(answer).model_copy(update={"completion_tokens": tokens})
+    return ledger.store(Ledger.key("m", asked), "m", asked.attempt, plain_text(asked), one)
+
+
+def commits(ledger: Ledger) -> list[str]:
+    """Return a list that fills with the statements of the ledger."""
+    said: list[str] = []
+    ledger._db.set_trace_callback(said.append)
+    return said
+
+
+def test_replies_that_come_together_are_stored_in_one_transaction(tmp_path):
+    async def main() -> None:
+        with Ledger(tmp_path / "replies.sqlite") as ledger:
+            said = commits(ledger)
+            replies = await asyncio.gather(*(stored(ledger, f"{n}", f"to {n}") for n in range(50)))
+            assert [one.text for one in replies] == [f"to {n}" for n in range(50)]
+            assert said.count("COMMIT") == 1
+            assert ledger.count() == 50
+
+    asyncio.run(main())
+
+
+def test_of_equal_requests_that_are_stored_together_all_get_the_first_reply(tmp_path):
+    async def main() -> None:
+        with Ledger(tmp_path / "replies.sqlite") as ledger:
+            put(ledger, "old", "of before")
+            names = [("a", "1"), ("b", "2"), ("a", "3"), ("old", "4")]
+            replies = await asyncio.gather(*(stored(ledger, *pair) for pair in names))
+            assert [one.text for one in replies] == ["1", "2", "1", "of before"]
+
+    asyncio.run(main())
+
+
+def test_put_and_store_write_equal_rows(tmp_path):
+    text = "sur\ud800rogate, ünïcode and \x00"
+
+    async def main(ledger: Ledger) -> ChatReply:
+        return await stored(ledger, text, text)
+
+    rows = []
+    for name in ("put", "store"):
+        with Ledger(tmp_path / name) as ledger:
+            one = put(ledger, text, text) if name == "put" else asyncio.run(main(ledger))
+            assert one.text == "sur?rogate, ünïcode and \x00"
+        with sqlite3.connect(tmp_path / name) as database:
+            rows.append(database.execute("SELECT * FROM replies").fetchall())
+        database.close()
+    assert len(rows[0]) == 1
+    assert [row[:-1] for row in rows[0]] == [row[:-1] for row in rows[1]]  # but for the time
+
+
+def test_close_stores_what_waits(tmp_path):
+    async def main() -> None:
+        ledger = Ledger(tmp_path / "replies.sqlite")
+        waiting = [asyncio.create_task(stored(ledger, f"{n}", "x")) for n in range(3)]
+        await asyncio.sleep(0)
+        ledger.close()
+        ledger.close()
+        assert [(await one).text for one in waiting] == ["x"] * 3
+
+    asyncio.run(main())
+    with Ledger(tmp_path / "replies.sqlite") as ledger:
+        assert ledger.count() == 3
+
+
+def test_who_is_cancelled_while_it_is_stored_has_it_stored(tmp_path):
+    async def main(ledger: Ledger) -> None:
+        task = asyncio.create_task(stored(ledger, "a", "x"))
+        other = asyncio.create_task(stored(ledger, "b", "y"))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert ledger.get(Ledger.key("m", request("a"))) is not None
+        assert (await other).text == "y"
+
+    async def next_loop(ledger: Ledger) -> None:
+        assert (await stored(ledger, "c", "z")).text == "z"
+
+    with Ledger(tmp_path / "replies.sqlite") as ledger:
+        asyncio.run(main(ledger))
+        asyncio.run(next_loop(ledger))
+        assert ledger.count() == 3
+
+
+def test_a_reply_that_cannot_be_written_reaches_nobody(tmp_path):
+    async def main() -> None:
+        with Ledger(tmp_path / "replies.sqlite") as ledger:
+            put(ledger, "before", "x")
+            (pages,) = ledger._db.execute("PRAGMA page_count").fetchone()
+            ledger._db.execute(f"PRAGMA max_page_count = {pages + 2}")
+            long = "x" * 20_000
+            waiting = [stored(ledger, f"{n}", long) for n in range(5)]
+            ends = await asyncio.gather(*waiting, return_exceptions=True)
+            assert all(isinstance(end, ArtifactError) for end in ends)
+            assert "full. No reply stored is lost: make room on the disk" in str(ends[0])
+            assert ledger.count() == 1
+            model = Remembering(Slow(), ledger)
+            both = [model.complete(request(long)) for _ in range(2)]
+            ends = await asyncio.gather(*both, return_exceptions=True)
+            assert all(isinstance(end, ArtifactError) for end in ends)
+            assert (model.asked, model.in_flight) == (1, 0)
+            # With room again, it goes on.
+            ledger._db.execute("PRAGMA max_page_count = 100000")
+            assert (await stored(ledger, "after", long)).text == long
+            assert ledger.count() == 2
+
+    asyncio.run(main())
+
+
+def test_a_defect_while_storing_reaches_all_who_wait(tmp_path):
+    async def main() -> None:
+        with Ledger(tmp_path / "replies.sqlite") as ledger:
+            asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+            waiting = [stored(ledger, "a", "x", tokens=1 << 70), stored(ledger, "b", "y")]
+            ends = await asyncio.gather(*waiting, return_exceptions=True)
+            assert [type(end) for end in ends] == [OverflowError, OverflowError]
+            assert ledger.count() == 0
+            assert (await stored(ledger, "b", "y")).text == "y"
+
+    asyncio.run(main())
+
+
+def test_two_processes_write_one_ledger(tmp_path):
+    script = """
+import asyncio, sys
+from pathlib import Path
+from wavecoder.llm import Ledger, Remembering, ScriptedModel
+from wavecoder.records import ChatRequest, Message
+async def main():
+    with Ledger(Path(sys.argv[1])) as ledger:
+        model = Remembering(ScriptedModel.from_function("m", lambda text: sys.argv[2]), ledger)
+        asked = [ChatRequest(messages=(Message(role="user", content=str(n)),)) for n in range(300)]
+        for start in range(0, 300, 20):
+            replies = await asyncio.gather(*map(model.complete, asked[start:start + 20]))
+            print("".join(one.text for one in replies), end="")
+asyncio.run(main())
+"""
+    path = tmp_path / "replies.sqlite"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(path), name], stdout=subprocess.PIPE, text=True
+        )
+        for name in "ab"
+    ]
+    outs = [process.communicate()[0] for process in processes]
+    # Whoever was first with a reply: both used the one that is on disk.
+    with Ledger(path) as ledger:
+        kept = [ledger.get(Ledger.key("m", request(f"{n}"))) for n in range(300)]
+    assert outs == ["".join(one.text for one in kept if one)] * 2
+    assert len(outs[0]) == 300
+
+
+def test_what_a_killed_process_used_is_there(tmp_path):
+    script = """
+import asyncio, sys
+from pathlib import Path
+from wavecoder.llm import Ledger, Remembering, ScriptedModel
+from wavecoder.records import ChatRequest, Message
+def text_of(asked):
+    return asked.messages[0].content
+async def main():
+    with Ledger(Path(sys.argv[1])) as ledger:
+        model = Remembering(ScriptedModel.from_function("m", text_of), ledger)
+        async def one(n):
+            asked = ChatRequest(messages=(Message(role="user", content=str(n)),))
+            print((await model.complete(asked)).text, flush=True)
+        for start in range(0, 1_000_000, 20):
+            await asyncio.gather(*map(one, range(start, start + 20)))
+asyncio.run(main())
+"""
+    path = tmp_path / "replies.sqlite"
+    for killed_after in (1, 33, 900):
+        with subprocess.Popen(
+            [sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True
+        ) as child:
+            assert child.stdout is not None
+            told = [child.stdout.readline() for _ in range(killed_after)]
+            child.kill()
+            told += [line for line in child.stdout if line.endswith("\n")]
+        assert len(told) >= killed_after and all(told)
+        with Ledger(path) as ledger:
+            for line in told:
+                assert ledger.get(Ledger.key("m", request(line.strip()))) is not None
+
+
+def test_what_was_used_is_counted_at_its_most_where_nobody_said(tmp_path):
+    with Ledger(tmp_path / "replies.sqlite") as ledger:
+        put(ledger, "a", "x")
+        assert ledger.usage() == {"m": (3, 4)}
+        asked = request("y" * 1_000, max_tokens=77)
+        silent = reply("z").model_copy(update={"prompt_tokens": None, "completion_tokens": None})
+        ledger.put(Ledger.key("m", asked), silent, model_identity="m", request=asked)
+        prompt, completion = ledger.usage()["m"]
+        assert 1_003 <= prompt < 1_500 and completion == 81
+
+
+def test_the_budget_counts_replies_and_not_failures(tmp_path):
+    async def main() -> None:
+        budget = Budget(prices=Prices.load(), max_tokens=100_000)
+        with Ledger(tmp_path / "replies.sqlite") as ledger:
+            slow = Slow()
+            model = Remembering(slow, ledger, budget)
+            for _ in range(2):
+                await model.complete(request("a"))
+            assert budget.spent.tokens == 7  # once: the second one was remembered
+            slow.error = ModelError("gone")
+            with pytest.raises(ModelError):
+                await model.complete(request("b"))
+            slow.error = None
+            task = asyncio.create_task(model.complete(request("c")))
+            while not model.in_flight:
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            assert (budget.spent.tokens, model.in_flight) == (7, 0)
+            # Nothing is held back by what failed: all but the spent may be asked for.
+            most = 100_000 - 7 - 64 - 1
+            await model.complete(request("d", max_tokens=most))
+            assert budget.spent.tokens == 14
+
+    asyncio.run(main())
+
+
 def test_a_file_that_is_no_database_is_left_alone(tmp_path):
     path = tmp_path / "replies.sqlite"
     path.write_bytes(b"my precious notes " * 100)
@@ -122,14 +350,29 @@ def test_a_database_of_another_program_is_left_alone(tmp_path):
     assert path.read_bytes() == before
 
 
-def test_a_ledger_of_a_newer_version_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("version", "words"), [(99, "a newer wavecoder.*Upgrade"), (1, "an older wavecoder.*Downgrade")]
+)
+def test_a_ledger_of_another_version_is_refused_and_left_alone(tmp_path, version, words):
     path = tmp_path / "replies.sqlite"
-    Ledger(path).close()
+    with Ledger(path) as ledger:
+        put(ledger, "question", "answer")
     with sqlite3.connect(path) as database:
-        database.execute("PRAGMA user_version = 99")
+        database.execute(f"PRAGMA user_version = {version}")
     database.close()
-    with pytest.raises(ArtifactError, match="newer wavecoder"):
+    before = path.read_bytes()
+    with pytest.raises(ArtifactError, match=words):
         Ledger(path)
+    assert path.read_bytes() == before
+
+
+def test_a_network_file_system_is_refused(tmp_path, monkeypatch):
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"36 35 98:0 / {tmp_path}/net rw - nfs4 server:/x rw\n")
+    monkeypatch.setattr("wavecoder.machine._MOUNTS", mounts)
+    with pytest.raises(ArtifactError, match="would be on nfs4, a network file system"):
+        Ledger(tmp_path / "net" / "run" / "replies.sqlite")
+    Ledger(tmp_path / "disk" / "replies.sqlite").close()
 
 
 def test_a_folder_in_its_place_is_said(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from wavecoder.artifact import Artifact
+from wavecoder.llm import Price, Prices
 from wavecoder.records import (
     ChatReply,
     FinishReason,
@@ -30,14 +31,15 @@ COVERAGE = {
 
 
 class Given:
-    """A stage that gives the outcomes it was given, each for 10 + 2 tokens."""
+    """A stage that gives the outcomes it was given, each for the tokens of `usage`."""
 
     data_version, streaming = 1, False
 
     class Config(BaseModel):
         pass
 
-    def __init__(self, name, writes, outcomes, radii=None):
+    def __init__(self, name, writes, outcomes, radii, usage):
+        self.usage = usage
         self.name, self.writes = name, writes
         self.config = self.Config()
         self.outcomes = outcomes
@@ -55,15 +57,15 @@ class Given:
             np.save(ctx.files / "radii.npy", np.array(self.radii, dtype=np.float32))
             (ctx.files / "coverage.json").write_text(json.dumps(COVERAGE))
         for outcome in outcomes:
-            ctx.used(
-                ChatReply(
+            for model, (prompt, completion) in self.usage.items():
+                reply = ChatReply(
                     text="",
                     finish_reason=FinishReason.STOP,
-                    prompt_tokens=10,
-                    completion_tokens=2,
+                    prompt_tokens=prompt,
+                    completion_tokens=completion,
                     seconds=0.0,
                 )
-            )
+                ctx.used(model, reply)
             yield outcome
 
 
@@ -142,10 +144,17 @@ def build() -> SimpleNamespace:
 def make_artifact(make_context) -> Callable[..., Artifact]:
     """Make the artifact of a stage from its outcomes."""
 
-    def make(name, writes, outcomes, radii=None):
-        return run_stage(Given(name, writes, outcomes, radii), make_context(name))
+    def make(name, writes, outcomes, radii=None, usage=None):
+        usage = {"writer@1": (10, 2)} if usage is None else usage
+        return run_stage(Given(name, writes, outcomes, radii, usage), make_context(name))
 
     return make
+
+
+@pytest.fixture
+def prices() -> Prices:
+    """The prices of the writer alone, in USD per million tokens."""
+    return Prices({"writer": Price(prompt=1, completion=2, source="contract", date="2026-11-10")})
 
 
 @pytest.fixture
@@ -165,7 +174,9 @@ def upstream(make_artifact) -> dict[str, Artifact]:
         bare(5, "no_sections", reply="I am sorry.", task="summarization"),
     ]
     return {
-        "collect": make_artifact("collect", RawCode, collected),
-        "select": make_artifact("select", RawCode, selected, [3.0, 2.5, 2.5, 1.0, 0.5, 0.25]),
+        "collect": make_artifact("collect", RawCode, collected, usage={}),
+        "select": make_artifact(
+            "select", RawCode, selected, [3.0, 2.5, 2.5, 1.0, 0.5, 0.25], usage={}
+        ),
         "generate": make_artifact("generate", Instance, generated),
     }

@@ -19,11 +19,12 @@ QUIET = [
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="apt-get install chromium")
-def test_what_a_browser_shows(make_artifact, build, tmp_path: Path):
+def test_what_a_browser_shows(make_artifact, build, prices, tmp_path: Path):
     evil = "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
     one = build.instance(build.raw_code(0)).model_copy(update={"instruction": evil})
     page = tmp_path / "report.html"
-    page.write_text(render({"generate": make_artifact("generate", Instance, [one])}, 12))
+    generate = make_artifact("generate", Instance, [one])
+    page.write_text(render({"generate": generate}, 12, prices=prices))
     log = tmp_path / "net.json"
     done = subprocess.run(
         [

@@ -1,24 +1,25 @@
 import pytest
 
 from wavecoder.errors import ArtifactError
+from wavecoder.llm import Price, Prices
 from wavecoder.records import Instance
-from wavecoder.report.figures import cover_radii, figures, raw_codes, tally
+from wavecoder.report.figures import cover_radii, figures, raw_codes, spending, tally
 
 
-def test_the_figures_equal_the_counts_by_hand(upstream):
-    found = {figure.id: figure.value for figure in figures(upstream)}
+def test_the_figures_equal_the_counts_by_hand(upstream, prices):
+    found = {figure.id: figure.value for figure in figures(upstream, prices)}
     assert found == {
         "collect/inputs": 11,
         "collect/kept": 8,
         "collect/rejected/too_long": 2,
         "collect/rejected/duplicate": 1,
-        "collect/tokens/prompt": 110,
-        "collect/tokens/completion": 22,
+        "collect/tokens/prompt": 0,
+        "collect/tokens/completion": 0,
         "select/inputs": 8,
         "select/kept": 6,
         "select/rejected/not_selected": 2,
-        "select/tokens/prompt": 80,
-        "select/tokens/completion": 16,
+        "select/tokens/prompt": 0,
+        "select/tokens/completion": 0,
         "select/cover_radius": 0.25,
         "select/distance/selected/mean": 0.4,
         "select/distance/selected/p50": 0.5,
@@ -34,6 +35,12 @@ def test_the_figures_equal_the_counts_by_hand(upstream):
         "generate/rejected/no_sections": 1,
         "generate/tokens/prompt": 60,
         "generate/tokens/completion": 12,
+        "generate/tokens/prompt/writer@1": 60,
+        "generate/tokens/completion/writer@1": 12,
+        # 60 at $1 and 12 at $2 a million, for 3 accepted instances
+        "generate/cost_usd/writer@1": pytest.approx(84e-6),
+        "generate/cost_usd": pytest.approx(84e-6),
+        "generate/cost_per_accepted_usd": pytest.approx(28e-6),
         "generate/acceptance": 0.5,
         "generate/instances/generation/java": 1,
         "generate/instances/generation/python": 1,
@@ -47,8 +54,8 @@ def test_the_figures_equal_the_counts_by_hand(upstream):
     }
 
 
-def test_a_figure_says_its_stage_and_its_name(upstream):
-    for figure in figures(upstream):
+def test_a_figure_says_its_stage_and_its_name(upstream, prices):
+    for figure in figures(upstream, prices):
         assert figure.id == f"{figure.stage}/{figure.name}"
 
 
@@ -89,16 +96,89 @@ def test_what_is_shown_is_spread_over_tasks_and_reasons(make_artifact, build):
     assert everything.shown_refused[-1].reason == "no_task"
 
 
+def test_unknown_is_no_figure_and_one_unknown_model_leaves_the_sum_unknown(
+    make_artifact, build, prices
+):
+    outcomes = [build.instance(build.raw_code(number)) for number in range(4)]
+    usage = {"writer@1": (100, 50), "stranger": (1000, 10)}
+    artifact = make_artifact("generate", Instance, outcomes, usage=usage)
+    found = {one.name: one.value for one in figures({"generate": artifact}, prices)}
+    assert found["tokens/prompt/stranger"] == 4000
+    assert found["tokens/completion/stranger"] == 40
+    assert found["tokens/prompt"] == 4400
+    # 400 at $1 and 200 at $2 a million
+    assert found["cost_usd/writer@1"] == pytest.approx(800e-6)
+    assert "cost_usd/stranger" not in found
+    assert "cost_usd" not in found
+    assert "cost_per_accepted_usd" not in found
+    spent = spending(artifact, prices)
+    assert [one.cost for one in spent.models] == [None, pytest.approx(800e-6)]
+    assert spent.cost is spent.per_kept is None
+
+
+def test_a_reply_without_a_count_leaves_the_cost_unknown(make_artifact, build, prices):
+    outcomes = [build.instance(build.raw_code(number)) for number in range(4)]
+    artifact = make_artifact("generate", Instance, outcomes, usage={"writer@1": (None, 50)})
+    found = {one.name: one.value for one in figures({"generate": artifact}, prices)}
+    assert found["uncounted/writer@1"] == 4
+    assert "cost_usd" not in found
+    (one,) = spending(artifact, prices).models
+    assert one.cost is None
+    assert one.counted == pytest.approx(400e-6)
+
+
+def test_a_model_on_this_machine_costs_nothing_unless_the_user_says_so(make_artifact, build):
+    prices = Prices({"writer@1": Price(prompt=1, completion=2)})
+    outcomes = [build.instance(build.raw_code(number)) for number in range(4)]
+    usage = {"writer@1": (100, 50), "mine@2": (70, 70)}
+    artifact = make_artifact("generate", Instance, outcomes, usage=usage)
+    artifact.files.mkdir(exist_ok=True)
+    (artifact.files / "free.json").write_text('{"models": ["mine@2", "writer@1"]}')
+    assert [one.cost for one in spending(artifact, prices).models] == [0, pytest.approx(800e-6)]
+    assert spending(artifact, prices).per_kept == pytest.approx(200e-6)
+
+
+def test_failed_and_not_needed_ones_are_no_refusals(make_artifact, build, prices):
+    raw = [build.raw_code(number) for number in range(12)]
+    failed = build.refused(build.instance(raw[7]), "model_failed")  # with the draft it had
+    outcomes = [
+        *(build.instance(one, "oss-instruct") for one in raw[:3]),
+        build.instance(raw[3], "oss-instruct", {"answers": True}, retried=True),
+        build.refused(build.instance(raw[4], "oss-instruct"), "syntax_error"),
+        build.bare(5, "no_task"),
+        build.bare(6, "model_refused", task="oss-instruct"),
+        failed,
+        *(build.bare(number, "not_needed") for number in range(8, 12)),
+    ]
+    artifact = make_artifact("generate", Instance, outcomes)
+    counts = tally(artifact, 12)
+    assert counts.failed == {"model_refused": 1, "model_failed": 1}
+    assert counts.failures["model_refused"] == "because of model_refused"
+    assert (counts.not_needed, counts.unsuited, counts.retried) == (4, 1, 1)
+    assert counts.settled == 6
+    assert {one.reason for one in counts.shown_refused} == {"syntax_error", "no_task"}
+    # Nobody judged the others, so they count for no rule.
+    assert counts.judged == {("oss-instruct", "answers"): 1}
+    found = {one.name: one.value for one in figures({"generate": artifact}, prices)}
+    assert found["failed"] == 2
+    assert found["not_needed"] == 4
+    assert found["retried"] == 1
+    assert found["acceptance"] == pytest.approx(4 / 6)
+    assert found["acceptance/oss-instruct"] == pytest.approx(4 / 5)
+    assert "acceptance/generation" not in found, "it failed, so it was not tried on anything"
+    assert found["rules/oss-instruct/answers"] == 1
+
+
 def test_cover_radii_are_read_where_they_are(upstream):
     assert cover_radii(upstream["select"]) == [3.0, 2.5, 2.5, 1.0, 0.5, 0.25]
     assert cover_radii(upstream["collect"]) == []
 
 
 @pytest.mark.parametrize("damage", [b"", b"no array", b"\x93NUMPY\x01\x00"])
-def test_damaged_radii_are_one_sentence(upstream, damage):
+def test_damaged_radii_are_one_sentence(upstream, prices, damage):
     (upstream["select"].files / "radii.npy").write_bytes(damage)
     with pytest.raises(ArtifactError, match=r"radii\.npy is damaged"):
-        figures(upstream)
+        figures(upstream, prices)
 
 
 def test_raw_code_is_found_in_the_last_stage_that_wrote_it(upstream):

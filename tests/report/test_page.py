@@ -41,8 +41,8 @@ class Page(HTMLParser):
         return " ".join("".join(self.text).split())
 
 
-def test_the_page_asks_nothing_of_the_network(upstream):
-    html = render(upstream, 12)
+def test_the_page_asks_nothing_of_the_network(upstream, prices):
+    html = render(upstream, 12, prices=prices)
     page = Page(html)
     assert not {"script", "link", "img", "iframe", "object", "base"} & set(page.tags)
     assert not [found for found in page.attributes if found[1] in {"src", "href", "srcset"}]
@@ -50,8 +50,8 @@ def test_the_page_asks_nothing_of_the_network(upstream):
     assert ("meta", "content", "default-src 'none'; style-src 'unsafe-inline'") in page.attributes
 
 
-def test_it_holds_the_funnel_the_tables_and_the_cards(upstream):
-    words = Page(render(upstream, 12)).words
+def test_it_holds_the_funnel_the_tables_and_the_cards(upstream, prices):
+    words = Page(render(upstream, 12, prices=prices)).words
     for part in (
         "instances in the dataset",
         "Generator writer@1",
@@ -79,7 +79,7 @@ def test_it_holds_the_funnel_the_tables_and_the_cards(upstream):
 
 
 @pytest.mark.parametrize("field", ["code", "reply", "reason", "path", "model", "task", "bug"])
-def test_what_came_from_code_or_a_model_is_inert(field, make_artifact, build):
+def test_what_came_from_code_or_a_model_is_inert(field, make_artifact, build, prices):
     evil = "</pre><script>alert(1)</script><img src=x onerror=alert(1)>\"'"
     raw = build.raw_code(0, code=evil if field == "code" else "")
     if field == "path":
@@ -98,39 +98,91 @@ def test_what_came_from_code_or_a_model_is_inert(field, make_artifact, build):
         one = one.model_copy(update={"verdict": verdict})
     refusal = build.refused(one, evil if field == "reason" else "rule_answers")
     refusal = refusal.model_copy(update={"id": "other", "detail": evil, "reply": evil})
-    html = render({"generate": make_artifact("generate", Instance, [one, refusal])}, 12)
+    html = render(
+        {"generate": make_artifact("generate", Instance, [one, refusal])}, 12, prices=prices
+    )
     page = Page(html)
     assert not {"script", "img"} & set(page.tags)
     assert not [found for found in page.attributes if found[1].startswith("on")]
     assert "<script>alert(1)</script>" in "".join(page.text)
 
 
-def test_partial_runs_have_a_page(upstream):
+def test_the_page_says_what_it_cost(make_artifact, build, prices):
+    outcomes = [build.instance(build.raw_code(number)) for number in range(4)]
+    usage = {"writer@1": (1_000_000, 500_000), "stranger": (7, 3)}
+    one = make_artifact("generate", Instance, outcomes, usage={"writer@1": (1_000_000, 500_000)})
+    words = Page(render({"generate": one}, 0, prices=prices)).words
+    # 4 million at $1 and 2 million at $2 a million
+    assert "cost $8.00" in words
+    assert "cost per accepted instance $2.00" in words
+    assert "generate writer@1 4,000,000 2,000,000 0 $8.00 1 and 2, contract, 2026-11-10" in words
+    two = make_artifact("other", Instance, outcomes, usage=usage)
+    words = Page(render({"generate": two}, 0, prices=prices)).words
+    assert "generate stranger 28 12 0 unknown unknown" in words
+    assert "cost unknown" in words
+    assert "cost per accepted instance unknown" in words
+
+
+def test_replies_without_a_count_are_said(make_artifact, build, prices):
+    outcomes = [build.instance(build.raw_code(number)) for number in range(2)]
+    one = make_artifact("generate", Instance, outcomes, usage={"writer@1": (None, 500_000)})
+    words = Page(render({"generate": one}, 0, prices=prices)).words
+    assert "writer@1 0 1,000,000 2 unknown, $2.00 for what was counted" in words
+
+
+def test_failed_and_not_needed_ones_stand_apart(make_artifact, build, prices):
+    raw = [build.raw_code(number) for number in range(8)]
+    outcomes = [
+        build.instance(raw[0], "evol-instruct"),
+        build.instance(raw[1], "evol-instruct", retried=True),
+        build.refused(build.instance(raw[2], "evol-instruct"), "syntax_error"),
+        build.bare(3, "model_failed", task="evol-instruct"),
+        *(build.bare(number, "not_needed") for number in range(4, 8)),
+    ]
+    one = make_artifact("generate", Instance, outcomes)
+    words = Page(render({"generate": one}, 12, prices=prices)).words
+    for part in (
+        "of 3 functions accepted 66.7 %",
+        "model_failed 1 failed: no model replied, so nothing was judged; the first says: because "
+        "of model_failed",
+        "not_needed 4 left over",
+        "retried 1 failed at first",
+        "Discriminator nothing was judged",
+        "evol-instruct accepted 2 of 3 66.7 %",
+        "Refused: 1 of 1",
+        "Not judged.",
+    ):
+        assert part in words, part
+    assert "rule " not in words.split("How many were accepted")[1].split("Of the functions")[0]
+
+
+def test_partial_runs_have_a_page(upstream, prices):
     for stages in (["collect"], ["collect", "select"], ["select"], ["generate"]):
-        words = Page(render({stage: upstream[stage] for stage in stages}, 12)).words
+        words = Page(render({stage: upstream[stage] for stage in stages}, 12, prices=prices)).words
         assert ("there are no instances" in words) == ("generate" not in stages)
         assert ("Cover radius" in words) == ("select" in stages)
 
 
-def test_a_run_without_accepted_instances_has_a_page(make_artifact, build, upstream):
+def test_a_run_without_accepted_instances_has_a_page(make_artifact, build, upstream, prices):
     one = build.refused(build.instance(build.raw_code(0)), "not_different")
     generate = make_artifact("other", Instance, [one])
-    words = Page(render({**upstream, "generate": generate}, 12)).words
+    words = Page(render({**upstream, "generate": generate}, 12, prices=prices)).words
     assert "No instance was accepted." in words
     assert "nothing was judged" in words
 
 
 @pytest.mark.parametrize("outcomes", [[], None])
-def test_a_run_of_nothing_has_a_page(outcomes, make_artifact, build):
+def test_a_run_of_nothing_has_a_page(outcomes, make_artifact, build, prices):
     outcomes = [build.bare(0, "model_refused")] if outcomes is None else outcomes
     generate = make_artifact("generate", Instance, outcomes)
-    words = Page(render({"generate": generate}, 12)).words
+    words = Page(render({"generate": generate}, 12, prices=prices)).words
     assert "No instance was accepted." in words
-    assert ("Nothing was refused." in words) == (not outcomes)
+    assert "Nothing was refused." in words
+    assert ("no model replied" in words) == bool(outcomes)
 
 
-def test_no_cards_where_none_are_wanted(upstream):
-    assert "article" not in Page(render(upstream, 0)).tags
+def test_no_cards_where_none_are_wanted(upstream, prices):
+    assert "article" not in Page(render(upstream, 0, prices=prices)).tags
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,14 @@ from typing import Annotated, NoReturn
 import typer
 
 from wavecoder import __version__
+from wavecoder.cli.doctor import doctor
+from wavecoder.cli.estimate import estimate
+from wavecoder.cli.failed import failed
+from wavecoder.cli.fake_server import fake_server
+from wavecoder.cli.preview import preview
 from wavecoder.cli.run import check, run
 from wavecoder.cli.show import export, near, show
+from wavecoder.cli.status import status
 from wavecoder.errors import StoppedError, WaveCoderError
 from wavecoder.pipeline import STAGES
 
@@ -46,7 +52,19 @@ def options(
     """Options of every command."""
 
 
-for _command in (run, check, show, near, export):
+for _command in (
+    run,
+    check,
+    doctor,
+    preview,
+    estimate,
+    status,
+    failed,
+    show,
+    near,
+    export,
+    fake_server,
+):
     app.command()(_command)
 
 

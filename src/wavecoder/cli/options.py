@@ -5,7 +5,20 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Model", "RecipePath", "RunFolder", "Set"]
+__all__ = [
+    "Concurrency",
+    "MaxCost",
+    "MaxFailed",
+    "MaxTokens",
+    "Model",
+    "PricesFile",
+    "RecipePath",
+    "RequestsPerMinute",
+    "RunFolder",
+    "Set",
+    "Timeout",
+    "TokensPerMinute",
+]
 
 RecipePath = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", metavar="RECIPE")]
 Set = Annotated[
@@ -19,3 +32,31 @@ Model = Annotated[
     ),
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]
+Concurrency = Annotated[
+    int,
+    typer.Option(min=1, help="Most requests in flight to a model; it adapts to what comes back."),
+]
+RequestsPerMinute = Annotated[
+    float | None, typer.Option(min=0.001, help="Most requests a minute to a model.")
+]
+TokensPerMinute = Annotated[
+    float | None,
+    typer.Option(min=1, help="Most tokens a minute for a model, prompts and replies together."),
+]
+Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds a reply may take.")]
+MaxCost = Annotated[
+    float | None, typer.Option(min=0, help="USD that the run's replies may cost together.")
+]
+MaxTokens = Annotated[
+    int | None, typer.Option(min=0, help="Tokens that the run's requests and replies may have.")
+]
+PricesFile = Annotated[
+    Path | None,
+    typer.Option("--prices", help="YAML file of your own prices, in USD per million tokens."),
+]
+MaxFailed = Annotated[
+    float,
+    typer.Option(
+        min=0, max=1, help="Share of the last 100 functions that may fail before the run stops."
+    ),
+]

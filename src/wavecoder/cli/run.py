@@ -11,8 +11,21 @@ from typing import Annotated
 
 import typer
 
-from wavecoder.cli.options import Model, RecipePath, Set
+from wavecoder.cli.options import (
+    Concurrency,
+    MaxCost,
+    MaxFailed,
+    MaxTokens,
+    Model,
+    PricesFile,
+    RecipePath,
+    RequestsPerMinute,
+    Set,
+    Timeout,
+    TokensPerMinute,
+)
 from wavecoder.pipeline import RunOptions
+from wavecoder.protocols import Limits
 from wavecoder.stage import OnExisting
 
 __all__ = ["check", "run", "stopping"]
@@ -32,9 +45,6 @@ def run(
             "replace: make that again. fail: refuse anything that is there."
         ),
     ] = OnExisting.RESUME,
-    concurrency: Annotated[
-        int, typer.Option(min=1, help="Most requests in flight to an endpoint.")
-    ] = 16,
     processes: Annotated[
         int,
         typer.Option(
@@ -49,6 +59,14 @@ def run(
         Path | None,
         typer.Option(help="SQLite file of model replies, to share one between runs."),
     ] = None,
+    concurrency: Concurrency = 64,
+    requests_per_minute: RequestsPerMinute = None,
+    tokens_per_minute: TokensPerMinute = None,
+    timeout: Timeout = 600.0,
+    max_cost: MaxCost = None,
+    max_tokens: MaxTokens = None,
+    prices: PricesFile = None,
+    max_failed: MaxFailed = 0.5,
 ) -> None:
     """Run a recipe, or go on with it: only what is missing is done."""
     from wavecoder import pipeline
@@ -57,12 +75,22 @@ def run(
     if licenses is not None:
         wanted = ", ".join(name.strip() for name in licenses.split(","))
         overrides = [*(overrides or ()), f"collect.licenses=[{wanted}]"]
+    limits = Limits(
+        concurrency=concurrency,
+        requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
+        timeout=timeout,
+        max_cost=max_cost,
+        max_tokens=max_tokens,
+        prices=prices,
+        max_failed=max_failed,
+    )
     loaded = pipeline.read_recipe(recipe, overrides or (), model)
     with stopping() as stop, progress() as shown:
         made = pipeline.run(
             loaded,
             out,
-            RunOptions(shown, stop, on_existing, concurrency, processes, replies),
+            RunOptions(shown, stop, on_existing, limits, processes, replies),
             first=first,
             last=last,
         )

@@ -128,7 +128,8 @@ class Candidates:
         trace: TracebackType | None,
     ) -> None:
         """Close the file."""
-        self._file.close()
+        with writing(self._path):  # what a full disk did not take before, it does not take now
+            self._file.close()
 
     def __len__(self) -> int:
         """Return how many functions there are, earlier ones included."""

@@ -5,10 +5,10 @@ bad instances go back, each whole and with its analysis), so a resumed run draws
 one would.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 
-from wavecoder.records import Example, Instance, Rejected, RuleVerdict, digest
+from wavecoder.records import FAILED_REASONS, Example, Instance, Rejected, RuleVerdict, digest
 
 __all__ = ["ExampleDatabase", "as_example", "purpose"]
 
@@ -20,12 +20,18 @@ _DOCSTRING_CHARACTERS = 300
 """Most of a doc comment that a prompt shows."""
 
 
+_Kind = tuple[str, bool, bool]
+"""Task, good, and whether it was judged rule by rule."""
+_Languages = tuple[str, str | None]
+
+
 class ExampleDatabase:
     """All examples so far, by task, language pair and kind; equal ones are kept once."""
 
-    def __init__(self, examples: Iterable[Example]) -> None:
-        """Begin with the tasks' own examples."""
-        self._examples: dict[tuple[str, bool], dict[tuple[str, str | None], list[Example]]] = {}
+    def __init__(self, examples: Iterable[Example] = ()) -> None:
+        """Begin with the method's own examples."""
+        # Values are never changed but replaced, so that a snapshot can share them.
+        self._examples: dict[_Kind, dict[_Languages, tuple[Example, ...]]] = {}
         self._known: set[str] = set()
         for example in examples:
             self.add(example)
@@ -34,22 +40,27 @@ class ExampleDatabase:
         """Return the number of examples held."""
         return sum(len(kept) for kinds in self._examples.values() for kept in kinds.values())
 
+    def snapshot(self) -> "ExampleDatabase":
+        """Return what is held now; later additions do not show in it, and it takes none."""
+        taken = ExampleDatabase()
+        taken._examples = {kind: dict(kept) for kind, kept in self._examples.items()}
+        return taken
+
     def add(self, example: Example) -> None:
         """Take one more example, unless an equal one was ever taken or it is too long."""
         content = digest(example.task, example.instruction, example.solution)
         if content in self._known or _characters(example) > _MOST_CHARACTERS:
             return
         self._known.add(content)
-        by_language = self._examples.setdefault((example.task, example.good), {})
-        kept = by_language.setdefault((example.language, example.target_language), [])
-        kept.append(example)
-        if len(kept) > _MOST_PER_KIND:
-            del kept[0]
+        kind = (example.task, example.good, bool(example.rules))
+        languages = (example.language, example.target_language)
+        by_language = self._examples.setdefault(kind, {})
+        by_language[languages] = (*by_language.get(languages, ()), example)[-_MOST_PER_KIND:]
 
     def draw(
         self,
         task: str,
-        languages: tuple[str, str | None],
+        languages: _Languages,
         rng: Random,
         *,
         good: bool,
@@ -62,13 +73,20 @@ class ExampleDatabase:
         so that no language crowds out the others. `judged` leaves out those that a check by program
         refused before they were judged rule by rule.
         """
-        by_language = {
-            key: [example for example in kept if example.rules or not judged]
-            for key, kept in self._examples.get((task, good), {}).items()
-        }
-        own = by_language.pop(languages, [])
+        kinds = [
+            self._examples.get((task, good, rules), {})
+            for rules in ((True,) if judged else (True, False))
+        ]
+        own = [example for kind in kinds for example in kind.get(languages, ())]
         drawn = rng.sample(own, min(count, len(own)))
-        others = {key: kept for key, kept in by_language.items() if kept}
+        if len(drawn) == count:
+            return drawn
+        others = {
+            key: [example for kind in kinds for example in kind.get(key, ())]
+            for kind in kinds
+            for key in kind
+            if key != languages
+        }
         while len(drawn) < count and others:
             key = rng.choice(sorted(others, key=str))
             drawn.append(others[key].pop(rng.randrange(len(others[key]))))
@@ -76,11 +94,25 @@ class ExampleDatabase:
                 del others[key]
         return drawn
 
+    def instructions(self, task: str) -> Iterator[str]:
+        """Yield the instructions of all good examples of a task that are held."""
+        for (name, good, _), by_language in self._examples.items():
+            if name == task and good:
+                for kept in by_language.values():
+                    for example in kept:
+                        yield example.instruction
+
 
 def as_example(outcome: Instance | Rejected) -> Example | None:
-    """Return the outcome as an example, or None where there is no whole instance to show."""
+    """Return the outcome as an example, or None where there is none to show to others.
+
+    That is one without a whole instance, or one that was never judged: retried after its round, or
+    failed.
+    """
     instance = outcome if isinstance(outcome, Instance) else outcome.instance
-    if instance is None:
+    if instance is None or instance.retried:
+        return None
+    if isinstance(outcome, Rejected) and outcome.reason in FAILED_REASONS:
         return None
     rules: tuple[RuleVerdict, ...] = instance.verdict.rules if instance.verdict else ()
     if isinstance(outcome, Rejected):

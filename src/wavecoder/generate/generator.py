@@ -4,24 +4,29 @@ What the program knows it puts in itself: the raw code, both languages, the bug 
 model is asked only for what it alone can give.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from wavecoder.generate.bugs import Bug, changed_lines
 from wavecoder.generate.examples import purpose
-from wavecoder.generate.task import Task
+from wavecoder.generate.quoting import fenced, given, one_line
+from wavecoder.generate.task import Rule, Task
 from wavecoder.languages import language
 from wavecoder.records import ChatRequest, Example, Message, RawCode, Sampling
 
 __all__ = [
     "Assignment",
     "example_reply",
+    "example_turn",
     "example_variables",
     "generator_request",
     "prompt_variables",
     "raw_variables",
 ]
+
+
+_TURNS_KEPT = 4_000  # of a task; some kilobytes each
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,7 @@ def generator_request(
     system = prompt.render("system", {**variables, "bad_examples": [_shown(one) for one in bad]})
     messages = [Message(role="system", content=system)]
     for example in good:
-        turn = prompt.render("turn", example_variables(task, example))
-        messages.append(Message(role="user", content=turn))
+        messages.append(Message(role="user", content=example_turn(task, "generator", example)))
         messages.append(Message(role="assistant", content=example_reply(task, example)))
     messages.append(Message(role="user", content=prompt.render("turn", variables)))
     return ChatRequest(messages=tuple(messages), sampling=sampling)
@@ -84,7 +88,8 @@ def prompt_variables(
 ) -> dict[str, Any]:
     """Return what the templates of a task may use, of raw code or of an example."""
     into = language(target or source)
-    before, after = changed_lines(code, information) if information else ("", "")
+    edited = task.information == "edited_code" and information is not None
+    before, after = changed_lines(code, information or "") if edited else ("", "")
     variables = {
         "language": language(source).title,
         "tag": source,
@@ -96,7 +101,21 @@ def prompt_variables(
         "docstring": docstring,
         "bug": {"before": before, "after": after},
     }
-    return {**variables, "rules": [rule.render(variables) for rule in task.rules]}
+    return {**variables, "rules": _Rules(task.rules, variables)}
+
+
+class _Rules(Sequence[Rule]):
+    """The rules with their variables filled in, once somebody reads them: few templates do."""
+
+    def __init__(self, rules: Sequence[Rule], variables: Mapping[str, Any]) -> None:
+        self._rules = rules
+        self._variables = variables
+
+    def __len__(self) -> int:
+        return len(self._rules)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._rules[index].render(self._variables)
 
 
 def raw_variables(
@@ -128,21 +147,47 @@ def example_variables(task: Task, example: Example) -> Mapping[str, Any]:
     return {**variables, "instruction": example.instruction, "solution": example.solution}
 
 
+def example_turn(task: Task, role: Literal["generator", "discriminator"], example: Example) -> str:
+    """Return the turn in which a role is shown an example."""
+    prompt = task.generator if role == "generator" else task.discriminator
+    return _shown_before(
+        task, (role, example.id), lambda: prompt.render("turn", example_variables(task, example))
+    )
+
+
 def example_reply(task: Task, example: Example) -> str:
-    """Return the reply that a generator would have given to get `example`."""
+    """Return the reply that a generator would have given to get `example`.
+
+    `parse_sections` reads it back: the code as it is, prose on one line.
+    """
+    return _shown_before(task, ("reply", example.id), lambda: _reply(task, example))
+
+
+def _reply(task: Task, example: Example) -> str:
     if task.solution == "raw_code":
         solution = "given"
     elif task.solution_is == "code":
-        solution = f"\n```{example.target_language or example.language}\n{example.solution}\n```"
+        solution = "\n" + fenced(example.solution, example.target_language or example.language)
     else:
-        solution = example.solution
-    information = "given" if task.information != "generator" else example.information or "none"
+        solution = one_line(example.solution)
+    information = (
+        "given" if task.information != "generator" else given(example.information or "none")
+    )
     return (
         f"task_name: {task.title}\n"
-        f"instruction: {example.instruction}\n"
+        f"instruction: {one_line(example.instruction)}\n"
         f"information: {information}\n"
         f"solution: {solution}"
     )
+
+
+def _shown_before(task: Task, key: tuple[str, str], make: Callable[[], str]) -> str:
+    turn = task.turns.get(key)
+    if turn is None:
+        if len(task.turns) >= _TURNS_KEPT:
+            task.turns.clear()
+        turn = task.turns[key] = make()
+    return turn
 
 
 def _shown(example: Example) -> dict[str, str | None]:

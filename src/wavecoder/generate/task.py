@@ -1,22 +1,24 @@
 """A task as data: what is asked, by which rules it is judged, and our own examples of both kinds.
 
 The four tasks of the paper (section 2.1) are `tasks/*.yaml`; a task of your own is one more such
-file, named by its path in the recipe.
+file, named by its path in the recipe. Its templates put code and replies in by the filters of
+`quoting.py`, so that nothing in these passes for a line of the prompt.
 """
 
 import re
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from jinja2 import StrictUndefined, TemplateError
+from jinja2 import StrictUndefined, Template, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from wavecoder.errors import ConfigError
+from wavecoder.generate.quoting import FILTERS
 from wavecoder.plugins import nearest, validate
 from wavecoder.records import Example, RuleVerdict, digest
 
@@ -26,6 +28,14 @@ __all__ = ["Prompt", "Rule", "Task", "built_in_tasks", "load_task"]
 _JINJA = SandboxedEnvironment(
     undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
 )
+_JINJA.filters |= FILTERS
+
+
+@cache
+def _template(text: str) -> Template:
+    """Return a template, compiled once: that takes a hundred times as long as to fill it in."""
+    return _JINJA.from_string(text)
+
 
 # What the templates may use, as `generator.py` fills it in.
 _DUMMY: Mapping[str, Any] = {
@@ -67,7 +77,9 @@ class Rule(_Data):
 
     def render(self, variables: Mapping[str, Any]) -> "Rule":
         """Return the rule with the variables in its text filled in."""
-        return self.model_copy(update={"text": _JINJA.from_string(self.text).render(variables)})
+        if "{" not in self.text:
+            return self
+        return self.model_copy(update={"text": _template(self.text).render(variables)})
 
 
 class Prompt(_Data):
@@ -89,7 +101,7 @@ class Prompt(_Data):
 
     def render(self, part: Literal["system", "turn"], variables: Mapping[str, Any]) -> str:
         """Return the text of `part` with its variables filled in."""
-        return _JINJA.from_string(getattr(self, part)).render(variables).strip()
+        return _template(getattr(self, part)).render(variables).strip()
 
 
 class _Shown(_Data):
@@ -132,6 +144,14 @@ class Task(_Data):
     generator: Prompt
     discriminator: Prompt
     examples: tuple[_Shown, ...]
+
+    @cached_property
+    def turns(self) -> dict[tuple[str, str], str]:
+        """Turns of examples as they were shown before, by role (or `reply`) and the example's id.
+
+        An example is shown a hundred times, and is the same each time.
+        """
+        return {}
 
     @cached_property
     def own_examples(self) -> tuple[Example, ...]:

@@ -10,18 +10,24 @@ from typing import Any
 
 from wavecoder.errors import ConfigError
 from wavecoder.llm import catalogue
+from wavecoder.llm.budget import Budget
 from wavecoder.llm.http import HttpModel
-from wavecoder.llm.ledger import Ledger, Remembering
+from wavecoder.llm.ledger import Ledger
 from wavecoder.llm.local import LocalModel
+from wavecoder.llm.prices import Price, Prices
+from wavecoder.llm.remembering import Remembering
 from wavecoder.llm.scripted import ScriptedModel
 from wavecoder.llm.slots import Slots
 from wavecoder.plugins import load_plugin, nearest, plugin_names
 from wavecoder.protocols import ChatModel
 
 __all__ = [
+    "Budget",
     "HttpModel",
     "Ledger",
     "LocalModel",
+    "Price",
+    "Prices",
     "Remembering",
     "ScriptedModel",
     "Slots",

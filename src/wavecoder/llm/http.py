@@ -1,32 +1,55 @@
-"""Any OpenAI-compatible endpoint: `http://host:port/v1#name`, `https://host/v1#name`.
+"""Any OpenAI-compatible endpoint: `http://host:port/v1#name`, `https://a/v1,https://b/v1#name`.
 
 The part behind `#` is the model's name there; it alone is the model's identity, as the address
 does not decide the replies. How it is asked, and asked again, is in `llm/route.py`.
 """
 
 import json
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from wavecoder.errors import RefusedRequestError
+from wavecoder.errors import ModelError, RefusedRequestError
 from wavecoder.llm.route import Route, TransientError
+from wavecoder.protocols import Limits
 from wavecoder.records import ChatReply, ChatRequest, FinishReason
 
 __all__ = ["HttpModel"]
 
+_FINISH_REASONS = {
+    "eos_token": "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+}
+"""Other servers' words for the two."""
+_WRONG_NAMES = 3
+"""Replies of another model, and none of the right one, that end the run."""
+# Signs in a refusal that a parameter is not known. "max_tokens is too large" is about its value;
+# the newer name is named only where it is wanted.
+_UNKNOWN = {
+    "response_format": re.compile(r"response_format|json_schema|structured output", re.I),
+    "max_tokens": re.compile(r"max_completion_tokens"),
+    "seed": re.compile(r"\bseed\b"),
+}
+# What may follow a name that is still the same model's: a date or a number, but no size like -405b.
+_VERSION = re.compile(r"[-@:](\d{3,}(?![\da-z])|latest$)")
+_CHARACTERS_PER_TOKEN = 3.5  # of code and prose mixed; only how the requests are spread rests on it
+
 
 class HttpModel:
-    """A model behind an HTTP endpoint; to be used in one event loop."""
+    """A model behind one or more HTTP endpoints; to be used in one event loop."""
 
     def __init__(
         self, spec: str, api_key_env: str | None = None, *, first_wait: float = 0.5
     ) -> None:
-        """Read the address and the name from `spec`; nothing is sent.
+        """Read the addresses and the name from `spec`; nothing is sent.
 
         Args:
-            spec: `http://host:port/v1#name`.
+            spec: `http://host:port/v1#name`; more addresses stand in front, with commas between.
             api_key_env: Name of the environment variable that holds the key, if one is needed.
-            first_wait: Seconds before the second try; doubled before each further one.
+            first_wait: Seconds before the second try; all other waits are multiples of it.
 
         Raises:
             ConfigError: `spec` is no address with a name, or the variable is not set.
@@ -35,48 +58,154 @@ class HttpModel:
             spec, "/chat/completions", api_key_env=api_key_env, first_wait=first_wait
         )
         self.identity = self._route.name
-        self.concurrency: int | None = None
+        self._without: set[str] = set()
+        """Parameters that the endpoint does not know, as its own words said."""
+        self._right: set[str] = set()
+        """Addresses that replied as the right model."""
+        self._wrong: Counter[str] = Counter()
+        """Replies of another model, by address."""
+        self._written = 200.0
+        """Tokens of a reply, as the last ones had them."""
+
+    @property
+    def concurrency(self) -> int:
+        """Requests worth having in flight now: as many as the endpoints take."""
+        return self._route.limit
+
+    def drive(self, limits: Limits, note: Callable[[str], None]) -> None:
+        """Keep to `limits`; tell `note` what a person should know."""
+        self._route.drive(limits, note)
+
+    def drain(self) -> None:
+        """Let what is in flight finish; what waits gets a StoppedError."""
+        self._route.drain()
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Return the reply.
 
         Raises:
             RefusedRequestError: The endpoint refuses this request for good, in its own words.
-            ModelError: The endpoint refuses every request, or does not answer in 5 tries.
+            FailedRequestError: It failed again and again, while others were answered.
+            ModelError: The endpoint refuses every request, or does not answer.
         """
-        messages = [message.model_dump() for message in request.messages]
-        body = {"messages": messages, **request.sampling.model_dump()}
-        return await self._route.post(body, _reply)
+        characters = sum(len(message.content) for message in request.messages)
+        tokens = characters / _CHARACTERS_PER_TOKEN + self._written
+        while True:
+            body = self._body(request)
+            try:
+                reply = await self._route.post(body, self._reply, tokens=tokens)
+            except RefusedRequestError as error:
+                if self._do_without(str(error), body):
+                    continue
+                raise
+            written = reply.completion_tokens
+            if written is not None and reply.prompt_tokens is not None:
+                self._route.correct(written + reply.prompt_tokens - tokens)
+                self._written += 0.1 * (written - self._written)
+            return reply
 
     async def close(self) -> None:
         """Close the connections; idempotent."""
         await self._route.close()
 
+    def _body(self, request: ChatRequest) -> dict[str, Any]:
+        """Return the request as the endpoint takes it."""
+        sampling = request.sampling
+        body = {
+            "messages": [
+                {"role": message.role, "content": message.content} for message in request.messages
+            ],
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "max_tokens": sampling.max_tokens,
+            "seed": sampling.seed,
+        }
+        if request.reply_schema is not None:
+            schema = {"name": "reply", "strict": True, "schema": request.reply_schema}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        if "max_tokens" in self._without:  # the newer name, which the older models do not know
+            body["max_completion_tokens"] = sampling.max_tokens
+        return {key: value for key, value in body.items() if key not in self._without}
 
-def _reply(content: bytes, seconds: float) -> ChatReply:
-    """Read the body of a chat completion."""
-    try:
-        value = json.loads(content)
-        choice = value["choices"][0]
-        finish_reason, text = choice["finish_reason"], choice["message"].get("content") or ""
-        if not isinstance(text, str):
-            raise TypeError
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        start = content[:60].decode("utf-8", "replace")
-        raise TransientError(f"the reply is no chat completion: {start!r}") from error
-    if finish_reason not in list(FinishReason):
-        raise RefusedRequestError(f"The endpoint ended the reply with {finish_reason!r}.")
-    return ChatReply(
-        text=text,
-        finish_reason=FinishReason(finish_reason),
-        prompt_tokens=_tokens(value, "prompt_tokens"),
-        completion_tokens=_tokens(value, "completion_tokens"),
-        seconds=seconds,
+    def _do_without(self, words: str, body: Mapping[str, Any]) -> bool:
+        """Say whether the request can be sent without a parameter that was refused."""
+        for name, sign in _UNKNOWN.items():
+            if name in body and sign.search(words):
+                self._without.add(name)
+                return True
+        # Sent before another request learned it.
+        return any(name in body for name in self._without)
+
+    def _reply(self, content: bytes, seconds: float, address: str) -> ChatReply:
+        """Read the body of a chat completion."""
+        try:
+            value = json.loads(content, object_pairs_hook=_unique)
+            choice = value["choices"][0]
+            finish_reason, text = choice.get("finish_reason"), choice["message"].get("content")
+            if not isinstance(text, str | None):
+                raise TypeError
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            start = content[:60].decode("utf-8", "replace")
+            raise TransientError(f"the reply is no chat completion: {start!r}") from error
+        self._check_name(value.get("model"), address)
+        finish_reason = _FINISH_REASONS.get(str(finish_reason), str(finish_reason))
+        if finish_reason not in list(FinishReason):
+            raise RefusedRequestError(
+                f"{self.identity} ended the reply with {finish_reason[:100]!r}."
+            )
+        return ChatReply(
+            text=text or "",
+            finish_reason=FinishReason(finish_reason),
+            prompt_tokens=_tokens(value, "prompt_tokens"),
+            completion_tokens=_tokens(value, "completion_tokens"),
+            seconds=seconds,
+            endpoint=address,
+        )
+
+    def _check_name(self, served: object, address: str) -> None:
+        """Refuse the reply of another model than the one that was asked for.
+
+        Raises:
+            ModelError: The endpoint answers as another model from the start.
+            TransientError: This one reply is another model's.
+        """
+        if served is None or _same_model(self.identity, str(served)):
+            self._right.add(address)
+            return
+        self._wrong[address] += 1
+        if address in self._right or self._wrong[address] < _WRONG_NAMES:
+            raise TransientError(f"the reply is of {str(served)[:100]!r}, another model")
+        raise ModelError(
+            f"{address} answers as {str(served)[:100]!r}, not as {self.identity!r}. Write the name "
+            f"it answers by behind the #, or have it serve the model you want."
+        )
+
+
+def _same_model(asked: str, served: str) -> bool:
+    """Say whether a reply's model is the one asked for, or a dated or longer name of it.
+
+    `gpt-4o` is answered as `gpt-4o-2024-08-06`, `Qwen2.5` as `qwen/qwen2.5`; `gpt-4o-mini` is
+    another model, and so is `llama-3-70b` for `llama-3`.
+    """
+    wanted, given = (
+        name.lower().rsplit("/", 1)[-1].removesuffix(".gguf").removesuffix("-latest")
+        for name in (asked, served)
     )
+    if given in (wanted, ""):
+        return True
+    return given.startswith(wanted) and _VERSION.match(given, len(wanted)) is not None
 
 
-def _tokens(value: Mapping[str, Any], name: str) -> int:
-    """Return a count of the reply's usage, 0 where the endpoint gives none that makes sense."""
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse an object that says two things under one name."""
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return table
+
+
+def _tokens(value: Mapping[str, Any], name: str) -> int | None:
+    """Return a count of the reply's usage, None where the endpoint gives none that makes sense."""
     usage = value.get("usage")
     count = usage.get(name) if isinstance(usage, dict) else None
-    return count if isinstance(count, int) and 0 <= count < 1 << 31 else 0
+    return count if type(count) is int and 0 <= count < 1 << 31 else None

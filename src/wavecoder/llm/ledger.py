@@ -21,29 +21,40 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from pydantic_core import PydanticSerializationError
+
 from wavecoder.artifact import writing
-from wavecoder.errors import ArtifactError, WaveCoderError
-from wavecoder.protocols import ChatModel
+from wavecoder.errors import ArtifactError
+from wavecoder.machine import network_file_system
 from wavecoder.records import ChatReply, ChatRequest, FinishReason
 
-__all__ = ["Ledger", "Remembering"]
+__all__ = ["Ledger", "key_of", "plain_text"]
 
 _APPLICATION_ID = 0x57436C67  # "WClg"; SQLite keeps it in the file's header
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (
     key TEXT PRIMARY KEY,
     model TEXT NOT NULL,
     request TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
     text TEXT NOT NULL,
     finish_reason TEXT NOT NULL,
-    prompt_tokens INTEGER NOT NULL,
-    completion_tokens INTEGER NOT NULL,
+    prompt_tokens INTEGER,
+    completion_tokens INTEGER,
     seconds REAL NOT NULL,
+    endpoint TEXT,
     created TEXT NOT NULL
 )
 """
-_REPLY_COLUMNS = "text, finish_reason, prompt_tokens, completion_tokens, seconds"
+_REPLY_COLUMNS = "text, finish_reason, prompt_tokens, completion_tokens, seconds, endpoint"
+_INSERT = (
+    f"INSERT OR IGNORE INTO replies (key, model, request, attempt, {_REPLY_COLUMNS}, created) "
+    f"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_TOGETHER = 0.005  # seconds that a reply waits for others, to be written with them
+# Pages of 4 kB in the log before they are moved into the file, which waits for the disk.
+_CHECKPOINT_PAGES = 8_000
 _WAIT_FOR_LOCK = 30.0  # seconds; another process holds it for milliseconds
 
 
@@ -57,8 +68,15 @@ class Ledger:
             ArtifactError: It cannot be opened or written, or is no ledger.
         """
         self.path = path
+        self._pending: list[tuple[tuple[Any, ...], asyncio.Future[bool]]] = []
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+        kind = network_file_system(path.parent)
+        if kind is not None:
+            raise ArtifactError(
+                f"The ledger of replies {path} would be on {kind}, a network file system, where "
+                f"SQLite can lose replies. Name a file on a local disk with --replies."
+            )
         with self._guarded():
             # No implicit transactions: each statement commits before it returns.
             self._db = sqlite3.connect(path, timeout=_WAIT_FOR_LOCK, isolation_level=None)
@@ -80,10 +98,11 @@ class Ledger:
                 f"{self.path} is a database of another program, not a ledger of replies. "
                 f"Name another file for the replies."
             )
-        if version > _VERSION:
+        if version not in (0, _VERSION):
+            age, do = ("a newer", "Upgrade") if version > _VERSION else ("an older", "Downgrade")
             raise ArtifactError(
-                f"{self.path} was made by a newer wavecoder (ledger version {version}, this one "
-                f"reads {_VERSION}). Upgrade wavecoder, or name another file for the replies."
+                f"{self.path} was made by {age} wavecoder (ledger version {version}, this one "
+                f"reads {_VERSION}). {do} wavecoder, or name another file for the replies."
             )
         self._db.execute(_SCHEMA)
         self._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
@@ -91,13 +110,12 @@ class Ledger:
         self._db.execute("COMMIT")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
 
     @staticmethod
     def key(model_identity: str, request: ChatRequest) -> str:
         """Return 32 hexadecimal digits that stand for a request to a model."""
-        # The 0 says nothing; without it, the keys of the ledgers there are would be others.
-        parts = json.dumps([model_identity, _plain(request), 0], sort_keys=True)
-        return blake2b(parts.encode(), digest_size=16).hexdigest()
+        return key_of(model_identity, request.attempt, plain_text(request))
 
     def get(self, key: str) -> ChatReply | None:
         """Return the reply stored under `key`, if there is one."""
@@ -107,13 +125,14 @@ class Ledger:
             ).fetchone()
         if row is None:
             return None
-        text, finish_reason, prompt_tokens, completion_tokens, seconds = row
+        text, finish_reason, prompt_tokens, completion_tokens, seconds, endpoint = row
         return ChatReply(
             text=text,
             finish_reason=FinishReason(finish_reason),
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,
             seconds=seconds,
+            endpoint=endpoint,
         )
 
     def put(
@@ -125,24 +144,75 @@ class Ledger:
             The reply to use, as it is stored: the earlier one if another process was faster, so
             that all who ask get the same; lone surrogates, which no file can hold, as `?`.
         """
-        row = (
-            key,
-            model_identity,
-            json.dumps(_plain(request)),
-            reply.text.encode("utf-8", "replace").decode("utf-8"),
-            reply.finish_reason.value,
-            reply.prompt_tokens,
-            reply.completion_tokens,
-            reply.seconds,
-            datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-        with self._guarded():
-            self._db.execute(
-                f"INSERT OR IGNORE INTO replies (key, model, request, {_REPLY_COLUMNS}, created) "
-                f"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                row,
-            )
+        reply = _storable(reply)
+        self._insert([_row(key, model_identity, request.attempt, plain_text(request), reply)])
         return self.get(key) or reply
+
+    async def store(
+        self, key: str, model_identity: str, attempt: int, plain: str, reply: ChatReply
+    ) -> ChatReply:
+        """Do what `put` does, in one transaction with the replies of the next few milliseconds.
+
+        Who is cancelled meanwhile loses nothing: the reply is stored all the same.
+        """
+        reply = _storable(reply)
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[bool] = loop.create_future()
+        if not self._pending:
+            loop.call_later(_TOGETHER, self._flush)
+        self._pending.append((_row(key, model_identity, attempt, plain, reply), turn))
+        try:
+            new = await turn
+        except asyncio.CancelledError:
+            self._flush()  # somebody may ask the same next, or the event loop end
+            raise
+        return reply if new else self.get(key) or reply
+
+    def _flush(self) -> None:
+        """Store what waits to be stored, and tell those who wait for it."""
+        pending, self._pending = self._pending, []
+        if not pending:
+            return
+        try:
+            stored = self._insert([row for row, _ in pending])
+        except BaseException as error:
+            for _, turn in pending:
+                if not turn.done():
+                    turn.set_exception(error)
+            if not isinstance(error, ArtifactError):
+                raise
+            return
+        # All were new, or each looks for itself: another process was faster with one of them.
+        for _, turn in pending:
+            if not turn.done():
+                turn.set_result(stored == len(pending))
+
+    def _insert(self, rows: list[tuple[Any, ...]]) -> int:
+        """Store rows in one transaction; return how many were new."""
+        with self._guarded():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                stored = self._db.executemany(_INSERT, rows).rowcount
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+        return stored
+
+    def usage(self) -> dict[str, tuple[int, int]]:
+        """Return the prompt and completion tokens of all replies stored, by model.
+
+        Where the endpoint did not say, as many as there can have been: one a character, and as
+        many as the request allowed.
+        """
+        with self._guarded():
+            rows = self._db.execute(
+                "SELECT model, total(coalesce(prompt_tokens, length(request))), total(coalesce("
+                "completion_tokens, json_extract(request, '$.sampling.max_tokens'))) "
+                "FROM replies GROUP BY model"
+            ).fetchall()
+        return {model: (int(prompt), int(completion)) for model, prompt, completion in rows}
 
     def count(self) -> int:
         """Return how many replies are stored."""
@@ -151,7 +221,8 @@ class Ledger:
         return int(count)
 
     def close(self) -> None:
-        """Close the file; idempotent."""
+        """Store what waits to be stored, and close the file; idempotent."""
+        self._flush()
         with self._guarded():
             self._db.close()
 
@@ -181,9 +252,44 @@ class Ledger:
             ) from error
 
 
-def _plain(request: ChatRequest) -> dict[str, Any]:
+def plain_text(request: ChatRequest) -> str:
+    """Return a request as the text that is stored and that its key stands for."""
     # Without what is None: an optional field added later leaves the keys of old requests alone.
-    return request.model_dump(mode="json", exclude_none=True)
+    try:
+        return request.model_dump_json(exclude_none=True, exclude={"attempt"})
+    except PydanticSerializationError:  # half a character, which JSON can only escape
+        return json.dumps(request.model_dump(mode="python", exclude_none=True, exclude={"attempt"}))
+
+
+def key_of(model_identity: str, attempt: int, plain: str) -> str:
+    """Return 32 hexadecimal digits that stand for a request, given as its plain text."""
+    hashed = blake2b(f"{attempt} {model_identity}\n".encode(), digest_size=16)
+    hashed.update(plain.encode())
+    return hashed.hexdigest()
+
+
+def _storable(reply: ChatReply) -> ChatReply:
+    """Return a reply that SQLite takes: without half characters."""
+    text = reply.text.encode("utf-8", "replace").decode("utf-8")
+    return reply if text == reply.text else reply.model_copy(update={"text": text})
+
+
+def _row(
+    key: str, model_identity: str, attempt: int, plain: str, reply: ChatReply
+) -> tuple[Any, ...]:
+    return (
+        key,
+        model_identity,
+        plain,
+        attempt,
+        reply.text,
+        reply.finish_reason.value,
+        reply.prompt_tokens,
+        reply.completion_tokens,
+        reply.seconds,
+        reply.endpoint,
+        datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
 def _advice(code: int) -> str:
@@ -194,64 +300,3 @@ def _advice(code: int) -> str:
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return "Check that the file and its folder can be written, or name another file."
     return "No reply stored is lost: make room on the disk, then give the same command again."
-
-
-class _Flight:
-    """A request on its way; others who ask the same wait for it."""
-
-    def __init__(self) -> None:
-        self.landed = asyncio.Event()
-        self.error: WaveCoderError | None = None
-
-
-class Remembering:
-    """A chat model that asks another one only for what the ledger does not hold.
-
-    Equal requests in flight at the same time are sent once. Whoever opened the ledger closes it.
-    """
-
-    def __init__(self, model: ChatModel, ledger: Ledger) -> None:
-        """Put `ledger` in front of `model`."""
-        self.identity = model.identity
-        self.concurrency = model.concurrency
-        self.asked = 0
-        """Requests sent to the model."""
-        self.remembered = 0
-        """Replies that came from the ledger or from an equal request in flight."""
-        self._model = model
-        self._ledger = ledger
-        self._flights: dict[str, _Flight] = {}
-
-    async def complete(self, request: ChatRequest) -> ChatReply:
-        """Return the reply to `request`, stored before it is returned.
-
-        Raises:
-            RefusedRequestError: This request can never succeed.
-            ModelError: The model does not answer.
-            ArtifactError: The ledger cannot be read or written.
-        """
-        key = Ledger.key(self.identity, request)
-        while (flight := self._flights.get(key)) is not None:
-            await flight.landed.wait()
-            if flight.error is not None:
-                raise flight.error
-            # Landed, or its asker was cancelled: then the first who waited asks in its place.
-        stored = self._ledger.get(key)
-        if stored is not None:
-            self.remembered += 1
-            return stored
-        flight = self._flights[key] = _Flight()
-        self.asked += 1
-        try:
-            reply = await self._model.complete(request)
-            return self._ledger.put(key, reply, model_identity=self.identity, request=request)
-        except WaveCoderError as error:
-            flight.error = error
-            raise
-        finally:
-            del self._flights[key]
-            flight.landed.set()
-
-    async def close(self) -> None:
-        """Release the model; the ledger stays open."""
-        await self._model.close()

@@ -47,6 +47,8 @@ class LocalModel:
     not to. It is locked with a random key that is thrown away, so nobody else can ask it.
     """
 
+    free = True
+
     def __init__(self, spec: str, api_key_env: str | None = None) -> None:
         """Find the model named by `spec`, `local:NAME[?slots=N]`; the key is not used.
 

@@ -1,26 +1,43 @@
 """A route of an OpenAI-compatible endpoint: how one is named, and asked until it replies.
 
-`http://host:port/v1#name` is the address and, behind `#`, the model's name there. The key comes
-from an environment variable and is never shown.
+`http://host:port/v1#name` is the address and, behind `#`, the model's name there; several
+addresses with commas between them share the load. The key comes from an environment variable and
+is never shown.
 
-What is transient (429, 5xx, a reset, a timeout, a reply cut short) is tried again, up to 5 times
-in all, after a growing, jittered wait, or the wait the endpoint asks for. A slow endpoint is not a
-broken one: a request may take 600 s.
+What may pass is tried again, after a growing, jittered wait or the wait the endpoint asks for:
+
+- It pushes back (429): it gets fewer requests at a time, and no request fails of that.
+- Its quota is used up: it is left alone for a minute, then longer, until a person does something.
+- It is down (refused, reset, no reply in time, 502 to 504, with no other reply meanwhile): it is
+  asked one request at a time, now and then, for half a minute if it never answered, else for half
+  an hour.
+- It answers others but not this request (500, a reply cut short, reset or not in time when it was
+  asked nothing else): the request fails after 8 tries.
+
+What will not pass is refused at once in the server's words: a request that is wrong (400, a context
+too long), or an endpoint that takes none (401, 403, 404), unless another address takes it.
 """
 
 import asyncio
 import json
-import os
 import random
 import re
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
-from wavecoder.errors import ConfigError, ModelError, RefusedRequestError
+from pydantic_core import PydanticSerializationError, to_json
+
+from wavecoder.errors import (
+    FailedRequestError,
+    ModelError,
+    RefusedRequestError,
+    StoppedError,
+)
+from wavecoder.llm.address import api_key, parse
+from wavecoder.llm.gate import Endpoint, Gate, Pace
+from wavecoder.llm.refusal import retry_after, words_of
+from wavecoder.protocols import Limits
 
 if TYPE_CHECKING:
     import aiohttp
@@ -29,22 +46,56 @@ __all__ = ["Route", "TransientError"]
 
 Reply = TypeVar("Reply")
 
-_TRIES = 5
-_REQUEST_SECONDS = 600.0
+_TRIES = 8
 _CONNECT_SECONDS = 30.0
-_LONGEST_WAIT = 600.0  # seconds an endpoint may ask for; a person should decide on more
+# uvicorn, on which vLLM and others run, closes what was idle for 5 s; a request sent at that moment
+# would be lost.
+_KEEP_SECONDS = 4.0
+# In units of the first wait, half a second:
+_LONGEST_BACKOFF = 60.0
+_START_PATIENCE = 60.0
+_PATIENCE = 3_600.0
+_QUOTA_PAUSE = 120.0
+_LONGEST_PAUSE = 2_400.0
+_LONGEST_RETRY_AFTER = 3_600.0  # seconds; a longer wait is looked into after an hour
+_LONGEST_UNWATCHED = 600.0  # seconds; where nobody is told, a person decides on more
+_SAID_FROM = 30.0  # seconds; a shorter pause is not worth a note
 _REFUSED = (400, 413, 422)
+_UNREACHED = (502, 503)  # a proxy in front of nothing, or a model that is being loaded
+_TRANSIENT = (408, 409, 425)  # and everything from 500
+_QUOTA = re.compile(
+    r"insufficient[_ ](quota|balance)|exceeded your current quota|credit balance is too low", re.I
+)
 # Of an address in somebody's words: it may hold a key, too.
 _QUERY = re.compile(r"(https?://[^\s'\"?]+)\?[^\s'\"]*")
-_TRANSIENT = (408, 409, 425, 429)  # and everything from 500
 
 
 class TransientError(Exception):
-    """A failure that may pass; `wait` is what the endpoint asked for, in seconds."""
+    """A failure that may pass, of an endpoint that is alive."""
 
-    def __init__(self, words: str, wait: float = 0.0) -> None:
+
+class _SilenceError(TransientError):
+    """There was no reply, and maybe the endpoint is down."""
+
+    def __init__(self, words: str, *, reached: bool, late: bool = False) -> None:
+        super().__init__(words)
+        self.reached = reached
+        """The endpoint took the request."""
+        self.late = late
+        """It may still be at it."""
+
+
+class _PushedBackError(TransientError):
+    """The endpoint wants fewer requests; `wait` is what it asked for, in seconds."""
+
+    def __init__(self, words: str, wait: float | None, *, quota: bool) -> None:
         super().__init__(words)
         self.wait = wait
+        self.quota = quota
+
+
+class _UselessError(ModelError):
+    """The endpoint would refuse every request."""
 
 
 class Route:
@@ -56,71 +107,124 @@ class Route:
     def __init__(
         self, spec: str, path: str, *, api_key_env: str | None = None, first_wait: float = 0.5
     ) -> None:
-        """Read the address, the name and the key; nothing is sent.
+        """Read the addresses, the name and the key; nothing is sent.
 
         Args:
-            spec: `http://host:port/v1#name`; `path` may already be part of it.
+            spec: `http://host:port/v1#name`, or several addresses: `http://a/v1,http://b/v1#name`;
+                `path` may already be part of them.
             path: What comes behind `/v1`, such as `/embeddings`.
             api_key_env: Name of the environment variable that holds the key, if one is needed.
-            first_wait: Seconds before the second try; doubled before each further one.
+            first_wait: Seconds before the second try; all other waits are multiples of it.
 
         Raises:
             ConfigError: `spec` is no address with a name, or the variable is not set.
         """
-        self._url, self.address, self.name = _parse(spec, path)
-        self._key = _api_key(api_key_env)
+        addresses, _, self.name = spec.partition("#")
+        parsed = [parse(f"{one.strip()}#{self.name}", path) for one in addresses.split(",")]
+        self._key = api_key(api_key_env)
         self._first_wait = first_wait
+        self.address = ", ".join(address for _, address, _ in parsed)
+        endpoints = [Endpoint(url, address) for url, address, _ in parsed]
+        self._gate = Gate(endpoints, Limits().concurrency)
+        self._timeout = Limits().timeout
+        self._watched = False
+        """Somebody is told why nothing happens, and can stop it."""
+        self._note: Callable[[str], None] = lambda text: None
         self._session: aiohttp.ClientSession | None = None
+        self._backing_off = 0
+        self._stopping = asyncio.Event()
+
+    @property
+    def limit(self) -> int:
+        """Requests worth having begun now: in flight, or waiting to be sent again."""
+        return self._gate.limit + self._backing_off
+
+    @property
+    def answered(self) -> bool:
+        """Whether it ever replied."""
+        return any(endpoint.answered for endpoint in self._gate.endpoints)
+
+    def drive(self, limits: Limits, note: Callable[[str], None]) -> None:
+        """Keep to `limits`; tell `note` what a person should know."""
+        self._gate.most = limits.concurrency
+        self._timeout = limits.timeout
+        self._gate.pace = Pace(requests=limits.requests_per_minute, tokens=limits.tokens_per_minute)
+        self._note = note
+        self._watched = True
+
+    def drain(self) -> None:
+        """Let what is in flight finish; what waits gets a StoppedError."""
+        self._stopping.set()
+        self._gate.stop()
 
     async def post(
         self,
         body: Mapping[str, Any],
-        read: Callable[[bytes, float], Reply],
+        read: Callable[[bytes, float, str], Reply],
         *,
         what: str = "the request",
         do: str = "",
+        tokens: float = 0.0,
     ) -> Reply:
         """Send `body` until there is a reply, and return what `read` makes of that.
 
         Args:
             body: The request, without the model's name.
-            read: Given the reply and the seconds it took; a `TransientError` of it is a failed
-                try, any other error is final.
+            read: Given the reply, the seconds it took and the address it came from; a
+                `TransientError` of it is a failed try, any other error is final.
             what: What is refused, if the endpoint does that.
             do: What a person can do then.
+            tokens: About how many tokens request and reply have.
 
         Raises:
             RefusedRequestError: The endpoint refuses this request for good, in its own words.
-            ModelError: The endpoint refuses every request, or does not answer in 5 tries.
+            FailedRequestError: It failed 8 times, while others were answered.
+            ModelError: The endpoint refuses every request, or does not answer.
+            StoppedError: `drain` was called before there was a reply.
         """
-        body = {"model": self.name, **body}
-        for tried in range(1, _TRIES + 1):
+        session = self._open()
+        data = _as_json({"model": self.name, **body})
+        tried = 0
+        while True:
+            endpoint = await self._gate.enter(tokens)
+            sent_at, answered, backoff = time.monotonic(), endpoint.answered, 0.0
             try:
-                session = self._open()
-                started = time.monotonic()
-                status, content, headers = await self._ask(session, body)
-                seconds = time.monotonic() - started
-                if status == 200:
-                    return read(content, seconds)
-                # Redacted before it is cut off: a part of a key would not be found.
-                words = f"HTTP {status}: {self._redact(_words(content))[:300]}"
-                if status in _REFUSED:
-                    raise RefusedRequestError(f"{self.name} refuses {what}: {words}. {do}".strip())
-                self._fail(status, words, headers)
+                status, content, headers = await self._ask(session, endpoint, data)
+                if status != 200:
+                    self._fail(endpoint, status, content, headers, what, do)
+                reply = read(content, time.monotonic() - sent_at, endpoint.address)
+                endpoint.replied(self._gate.most)
+                return reply
+            except RefusedRequestError:
+                endpoint.replied(self._gate.most)
+                raise
+            except _UselessError as error:
+                self._shut(endpoint, error)
+            except _PushedBackError as error:
+                backoff = self._push_back(endpoint, error, sent_at)
             except TransientError as error:
-                if tried == _TRIES or error.wait > _LONGEST_WAIT:
-                    asked = f", and asks to wait {error.wait:.0f} s" if error.wait else ""
-                    raise ModelError(
-                        f"{self.address} does not answer ({self._redact(str(error))}; "
-                        f"try {tried} of {_TRIES}{asked}). Give the same command again later."
-                    ) from error
-                # Jitter keeps requests that failed together from coming back together.
-                backoff = self._first_wait * 2 ** (tried - 1) * random.uniform(0.5, 1.0)
-                await asyncio.sleep(error.wait + backoff)
-        raise AssertionError("unreachable")
+                if self._is_its_own(endpoint, error, sent_at, answered):
+                    tried += 1
+                    if tried == _TRIES:
+                        raise FailedRequestError(
+                            f"{endpoint.address} failed this request {tried} times, "
+                            f"at last: {self._redact(str(error)).rstrip('.')}."
+                        ) from error
+                    backoff = self._backoff(tried)
+            finally:
+                self._gate.leave(endpoint)
+            await self._wait(backoff)
+
+    def correct(self, tokens: float) -> None:
+        """Say by how many tokens a request was thought too small."""
+        self._gate.pace.correct(tokens)
+        self._gate.serve()
 
     async def close(self) -> None:
         """Close the connections; idempotent, and the next request opens new ones."""
+        self.drain()
+        self._stopping = asyncio.Event()
+        self._gate.reopen()
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -130,45 +234,202 @@ class Route:
         import aiohttp
 
         if self._session is None:
+            key = {"Authorization": f"Bearer {self._key}"} if self._key else {}
             self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(
-                    total=_REQUEST_SECONDS, sock_connect=_CONNECT_SECONDS
-                ),
-                # How many requests are in flight is the caller's decision.
-                connector=aiohttp.TCPConnector(limit=0),
-                headers={"Authorization": f"Bearer {self._key}"} if self._key else None,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+                # How many requests are in flight is the gate's decision.
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_SECONDS),
+                # To unpack a reply costs more than to receive it.
+                headers={"Content-Type": "application/json", "Accept-Encoding": "identity", **key},
+                cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
 
     async def _ask(
-        self, session: "aiohttp.ClientSession", body: Mapping[str, Any]
+        self, session: "aiohttp.ClientSession", endpoint: Endpoint, data: bytes
     ) -> tuple[int, bytes, Mapping[str, str]]:
         """Send the request once; return the reply's status, content and headers."""
         import aiohttp
 
         try:
-            # A redirect could carry the key to another host.
-            async with session.post(self._url, json=body, allow_redirects=False) as response:
+            # Not aiohttp's own limit, which would swallow that the task is cancelled meanwhile.
+            async with (
+                asyncio.timeout(self._timeout),
+                # A redirect could carry the key to another host.
+                session.post(endpoint.url, data=data, allow_redirects=False) as response,
+            ):
                 return response.status, await response.read(), response.headers
+        except aiohttp.ServerTimeoutError as error:
+            raise _SilenceError(f"no connection: {_sentence(error)}", reached=False) from error
         except TimeoutError as error:
-            words = str(error) or f"no reply within {_REQUEST_SECONDS:.0f} s"
-            raise TransientError(words) from error
+            words = f"no reply within {self._timeout:g} s"
+            raise _SilenceError(words, reached=True, late=True) from error
         except aiohttp.ClientSSLError as error:
-            raise ModelError(
-                f"{self.address} cannot be trusted: {error}. Check the address."
+            words = self._redact(_sentence(error))
+            if endpoint.answered:
+                raise _SilenceError(f"the connection failed: {words}", reached=False) from error
+            raise _UselessError(
+                f"{endpoint.address} cannot be trusted: {words}. Check the address."
             ) from error
-        except aiohttp.ClientError as error:
-            words = " ".join(str(error).split()) or type(error).__name__
-            raise TransientError(f"the connection failed: {words}") from error
+        except aiohttp.ClientPayloadError as error:
+            raise TransientError(f"the reply was cut short: {_sentence(error)}") from error
+        except (aiohttp.ClientError, OSError) as error:
+            reached = not isinstance(error, aiohttp.ClientConnectorError)
+            raise _SilenceError(
+                f"the connection failed: {_sentence(error)}", reached=reached
+            ) from error
 
-    def _fail(self, status: int, words: str, headers: Mapping[str, str]) -> NoReturn:
-        """Raise what a status means that is not about this one request."""
+    def _fail(
+        self,
+        endpoint: Endpoint,
+        status: int,
+        content: bytes,
+        headers: Mapping[str, str],
+        what: str,
+        do: str,
+    ) -> NoReturn:
+        """Raise what a status other than 200 means."""
+        said = words_of(content)
+        # Redacted before it is cut off: a part of a key would not be found.
+        words = f"HTTP {status}: {self._redact(said)[:300]}"
+        # A code such as insufficient_quota stands beside the words. Only the beginning is looked
+        # at: a refusal may repeat the request, which may say anything.
+        start = content[:300].decode("utf-8", "replace")
+        quota = status == 402 or (status in (400, 429) and bool(_QUOTA.search(start)))
+        if quota or status == 429 or (status == 503 and "Retry-After" in headers):
+            raise _PushedBackError(words, retry_after(headers), quota=quota)
+        if status in (*_UNREACHED, 504):
+            raise _SilenceError(words, reached=status not in _UNREACHED)
         if status in _TRANSIENT or status >= 500:
-            raise TransientError(words, _retry_after(headers.get("Retry-After", "")))
+            raise TransientError(words)
+        # 403 may be about what a request says; the others are about all requests.
+        of_request = endpoint.answered and (status == 403 or not self._others(endpoint))
+        if status in _REFUSED or of_request:
+            raise RefusedRequestError(f"{self.name} refuses {what}: {words}. {do}".strip())
         do = "Check the address, which often ends in /v1, and the model's name behind the #."
         if status in (401, 403):
             do = "Check the key, and that api_key_env names the variable that holds it."
-        raise ModelError(f"{self.address} does not serve {self.name} ({words}). {do}")
+        raise _UselessError(f"{endpoint.address} does not serve {self.name} ({words}). {do}")
+
+    def _others(self, endpoint: Endpoint) -> list[Endpoint]:
+        """Return the other endpoints that are of use."""
+        return [one for one in self._gate.endpoints if one is not endpoint and not one.shut]
+
+    def _shut(self, endpoint: Endpoint, error: _UselessError) -> None:
+        """Send no more to an endpoint that takes nothing.
+
+        Raises:
+            ModelError: There is no other.
+        """
+        if endpoint.shut:
+            return
+        if not self._others(endpoint):
+            raise error
+        endpoint.shut = True
+        self._note(f"{error} The other addresses go on without it.")
+
+    def _is_its_own(
+        self, endpoint: Endpoint, error: TransientError, sent_at: float, answered: int
+    ) -> bool:
+        """Say whether a failure is the request's own, and not that of an endpoint that is down.
+
+        Args:
+            endpoint: The one that was asked.
+            error: What happened.
+            sent_at: When the request was sent (monotonic seconds).
+            answered: How many replies the endpoint had given then.
+
+        Raises:
+            ModelError: The endpoint has not answered for too long.
+        """
+        if not isinstance(error, _SilenceError):
+            return True
+        if endpoint.answered > answered:  # others came through meanwhile
+            if error.late:
+                endpoint.push(sent_at)
+            return True
+        alone = endpoint.busy == 1
+        self._seems_down(endpoint, error, sent_at)
+        return error.reached and alone
+
+    def _push_back(self, endpoint: Endpoint, error: _PushedBackError, sent_at: float) -> float:
+        """Ask less of an endpoint that wants it; return the seconds the request waits."""
+        words = self._redact(str(error))
+        news = endpoint.push(sent_at)
+        wait = None if error.wait is None else min(error.wait, _LONGEST_RETRY_AFTER)
+        if not self._watched and (error.quota or (wait or 0.0) > _LONGEST_UNWATCHED):
+            asks = f", and asks to wait {error.wait:.0f} s" if error.wait else ""
+            raise ModelError(
+                f"{endpoint.address} takes no requests now ({words}{asks}). "
+                f"Give the same command again later."
+            )
+        if error.quota:
+            pause = min(_QUOTA_PAUSE * 2.0 ** min(max(0, endpoint.pushes - 1), 16), _LONGEST_PAUSE)
+            pause = max(pause * self._first_wait, wait or 0.0)
+            if not endpoint.paused:
+                self._note(
+                    f"{endpoint.address}: the quota is used up ({words}). Nothing is lost; it is "
+                    f"asked again in {pause:.0f} s. Raise the quota, or stop with Ctrl-C."
+                )
+            if news or not endpoint.paused:
+                endpoint.pause(pause)
+            return 0.0
+        if wait is None:
+            self._say_now_and_then(endpoint.pushes if news else 0, endpoint, words)
+            return self._backoff(max(1, endpoint.pushes))
+        if wait > _SAID_FROM and not endpoint.paused:
+            self._note(f"{endpoint.address} asks to wait {wait:.0f} s ({words}).")
+        endpoint.pause(wait + self._first_wait * random.uniform(0.0, 0.2))
+        return 0.0
+
+    def _seems_down(self, endpoint: Endpoint, error: TransientError, sent_at: float) -> None:
+        """Leave an endpoint alone that does not answer at all, longer each time.
+
+        Raises:
+            ModelError: It has not answered for too long, and no other endpoint does.
+        """
+        if not endpoint.fail(sent_at):
+            return  # another request has seen it before
+        words = self._redact(str(error)).rstrip(".")
+        silent = time.monotonic() - endpoint.silent_since
+        patience = _PATIENCE if endpoint.answered else _START_PATIENCE
+        left = patience * self._first_wait - silent
+        # Half an hour is few tries where each takes minutes.
+        enough = not endpoint.answered or endpoint.failures > _TRIES
+        if left <= 0 and enough and all(one.failures for one in self._others(endpoint)):
+            raise ModelError(
+                f"{endpoint.address} does not answer ({words}; for {silent:.0f} s). Check that it "
+                f"runs and that the address is right, then give the same command again."
+            )
+        self._say_now_and_then(endpoint.failures, endpoint, words)
+        if endpoint.limit == 1.0:
+            pause = self._backoff(endpoint.failures)
+            endpoint.pause(min(pause, left) if left > 0 else pause)
+
+    def _say_now_and_then(self, times: int, endpoint: Endpoint, words: str) -> None:
+        if times in (3, 8) or (times and times % 30 == 0):
+            self._note(f"{endpoint.address} does not reply ({words}); trying it now and then.")
+
+    def _backoff(self, tried: int) -> float:
+        """Return the seconds to wait after so many failures."""
+        # Jitter keeps requests that failed together from coming back together.
+        units = min(2.0 ** (min(tried, 16) - 1), _LONGEST_BACKOFF)
+        return self._first_wait * units * random.uniform(0.5, 1.0)
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait, but not once the route is drained."""
+        stopping = self._stopping  # `close` begins another
+        if seconds > 0:
+            self._backing_off += 1
+            try:
+                async with asyncio.timeout(seconds):
+                    await stopping.wait()
+            except TimeoutError:
+                return
+            finally:
+                self._backing_off -= 1
+        if stopping.is_set():
+            raise StoppedError("Stopped; every finished reply is saved.")
 
     def _redact(self, words: str) -> str:
         """Return `words` without the key, which some endpoints echo, and without queries."""
@@ -176,73 +437,12 @@ class Route:
         return words.replace(self._key, "***") if self._key else words
 
 
-def _parse(spec: str, route: str) -> tuple[str, str, str]:
-    """Return the URL to post to, the address to show, and the model's name."""
-    form = "Write it as http://host:port/v1#name."
+def _as_json(body: Mapping[str, Any]) -> bytes:
     try:
-        parts = urlsplit(spec)
-        host, port = parts.hostname, parts.port
-        (host or "").encode("idna")  # as it is looked up
-    except ValueError as error:
-        raise ConfigError(f"{spec!r} is no address ({error}). {form}") from error
-    if parts.username or parts.password:
-        raise ConfigError(
-            f"The address of a model holds no user or password, the one at {host} does. "
-            f"Put the key into an environment variable and name that one with api_key_env."
-        )
-    if parts.scheme not in ("http", "https") or not host:
-        raise ConfigError(f"{spec!r} is no address. {form}")
-    if not parts.fragment:
-        raise ConfigError(f"{spec!r} names no model. {form}")
-    path = parts.path.rstrip("/").removesuffix(route)
-    url = urlunsplit((parts.scheme, parts.netloc, path + route, parts.query, ""))
-    # Without the query, which may hold a key.
-    shown = f"{parts.scheme}://{host}{f':{port}' if port else ''}{path}"
-    return url, shown, parts.fragment
+        return to_json(body, inf_nan_mode="null")
+    except PydanticSerializationError:  # half a character, which JSON can only escape
+        return json.dumps(body).encode()
 
 
-def _api_key(variable: str | None) -> str | None:
-    """Return the key in the environment variable `variable`."""
-    if variable is None:
-        return None
-    key = os.environ.get(variable, "").strip()
-    if not key:
-        raise ConfigError(
-            f"The environment variable {variable} (api_key_env) is not set. "
-            f"Put the endpoint's key into it."
-        )
-    if not (key.isascii() and key.isprintable()):
-        raise ConfigError(
-            f"The environment variable {variable} holds characters that no key has. "
-            f"Put the endpoint's key into it, on one line."
-        )
-    return key
-
-
-def _words(content: bytes) -> str:
-    """Return what the server says went wrong, in its own words."""
-    text = content.decode("utf-8", "replace")
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        value = text
-    for key in ("error", "message", "detail"):
-        if isinstance(value, dict):
-            value = value.get(key, value)
-    words = value if isinstance(value, str) else text
-    return " ".join(words.split()) or "no words"
-
-
-def _retry_after(value: str) -> float:
-    """Return the seconds that a Retry-After header asks for: a number, or a date."""
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        date = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
-        return 0.0
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
-    return max(0.0, (date - datetime.now(UTC)).total_seconds())
+def _sentence(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -74,6 +74,7 @@ class ScriptedModel:
     """A chat model that answers from a script; tokens are counted in words."""
 
     concurrency: int | None = None
+    free = True
 
     def __init__(self, spec: str, api_key_env: str | None = None) -> None:
         """Read the script named by `spec`, `scripted:PATH`; the key is not used.

@@ -5,14 +5,23 @@
 | `inputs`, `kept`         | each     | records in, records kept                                  |
 | `rejected/REASON`        | each     | records rejected for that reason                          |
 | `tokens/prompt`, `tokens/completion` | each | tokens models read and wrote                      |
+| `tokens/prompt/MODEL` …  | each     | the same for each model                                   |
+| `uncounted/MODEL`        | each     | its replies without a count of tokens, if there are any   |
+| `cost_usd/MODEL`, `cost_usd` | each | USD for each model, and together                          |
 | `cover_radius`           | select   | cover radius once all are picked                          |
 | `distance/WHO/p95` …     | select   | how far functions are from the nearest pick               |
 | `near_duplicate_picks/WHO` | select | share of picks with another at a cosine of 0.95 or more   |
 | `instances/TASK/LANGUAGE` | generate | accepted instances, by language of the raw code          |
-| `acceptance`             | generate | kept / inputs                                             |
-| `acceptance/TASK`        | generate | accepted / functions that the task was tried on           |
+| `cost_per_accepted_usd`  | generate | USD / accepted instances                                  |
+| `failed`                 | generate | functions to which no model replied                       |
+| `not_needed`             | generate | functions behind the target, not asked for                |
+| `retried`                | generate | instances made after their round, as they failed at first |
+| `acceptance`             | generate | kept / inputs, without the failed and those not needed    |
+| `acceptance/TASK`        | generate | accepted / accepted and refused of the task               |
 | `rules/TASK/RULE`        | generate | verdicts in which the rule passed / verdicts on the rule  |
 
+A cost stands only where it is known: every price, and the tokens of every reply. A count of failed,
+not needed or retried ones stands where there are any.
 WHO is `selected`, or `random` for as many functions picked at random.
 How long a stage took is no figure: equal runs have equal figures. The manifests say it.
 """
@@ -25,13 +34,63 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from wavecoder.artifact import Artifact, read_json
+from wavecoder.artifact import Artifact, Tokens, read_json
 from wavecoder.errors import ArtifactError
+from wavecoder.llm import Price, Prices
 from wavecoder.records import Figure, Instance, RawCode, Rejected
 
 T = TypeVar("T")
 
-__all__ = ["Tally", "cover_radii", "coverage", "figures", "raw_codes", "tally"]
+__all__ = [
+    "ModelCost",
+    "Spending",
+    "Tally",
+    "cover_radii",
+    "coverage",
+    "figures",
+    "raw_codes",
+    "spending",
+    "tally",
+]
+
+NOT_NEEDED = "not_needed"
+"""Reason of the functions that a target left over."""
+
+
+@dataclass(frozen=True)
+class ModelCost:
+    """What a stage's outcomes took of one model."""
+
+    model: str
+    tokens: Tokens
+    price: Price | None
+    """None: unknown."""
+    counted: float | None
+    """USD for the tokens that were counted; None where the price is unknown."""
+
+    @property
+    def cost(self) -> float | None:
+        """USD, or None where it is not known of every reply."""
+        return None if self.tokens.uncounted else self.counted
+
+
+@dataclass(frozen=True)
+class Spending:
+    """What a stage's outcomes took of all models."""
+
+    models: tuple[ModelCost, ...]
+    kept: int
+
+    @property
+    def cost(self) -> float | None:
+        """USD, or None where it is not known of every model."""
+        costs = [one.cost for one in self.models]
+        return None if None in costs else sum(cost or 0.0 for cost in costs)
+
+    @property
+    def per_kept(self) -> float | None:
+        """USD for each record kept, or None where that is not known or nothing was kept."""
+        return None if self.cost is None or not self.kept else self.cost / self.kept
 
 
 @dataclass
@@ -44,6 +103,16 @@ class Tally:
     """Accepted instances by task."""
     refused: Counter[str] = field(default_factory=Counter)
     """Refusals by task; a function that no task suited has none."""
+    failed: Counter[str] = field(default_factory=Counter)
+    """Functions to which no model replied, by reason."""
+    failures: dict[str, str] = field(default_factory=dict)
+    """What the first of them says, by reason."""
+    not_needed: int = 0
+    """Functions that were not asked for, as the target was reached without them."""
+    unsuited: int = 0
+    """Functions that no task suited."""
+    retried: int = 0
+    """Instances, accepted or refused, that failed at first and were made after their round."""
     judged: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Verdicts by task and rule, on accepted and on refused instances."""
     passed: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -61,8 +130,13 @@ class Tally:
         return sorted(self.accepted.keys() | self.refused.keys())
 
     def acceptance(self, task: str) -> float:
-        """Return the share of the functions a task was tried on that became instances."""
+        """Return the share of a task's accepted and refused ones that were accepted."""
         return self.accepted[task] / (self.accepted[task] + self.refused[task])
+
+    @property
+    def settled(self) -> int:
+        """Functions that were accepted or refused."""
+        return self.accepted.total() + self.refused.total() + self.unsuited
 
     def accept(self, instance: Instance) -> None:
         """Count an accepted instance."""
@@ -71,8 +145,16 @@ class Tally:
         self.judge(instance)
 
     def refuse(self, rejected: Rejected) -> None:
-        """Count a refusal."""
-        if rejected.task is not None:
+        """Count a refusal, a failure, or a function that was not needed."""
+        if rejected.failed:
+            self.failed[rejected.reason] += 1
+            self.failures.setdefault(rejected.reason, rejected.detail)
+            return
+        if rejected.reason == NOT_NEEDED:
+            self.not_needed += 1
+        elif rejected.task is None:
+            self.unsuited += 1
+        else:
             self.refused[rejected.task] += 1
         if rejected.instance is not None:
             self.judge(rejected.instance)
@@ -80,6 +162,7 @@ class Tally:
     def judge(self, instance: Instance) -> None:
         """Count what was said of an instance, and by whom."""
         task = instance.task
+        self.retried += instance.retried
         self.generators.add(instance.generator)
         if instance.discriminator is not None:
             self.discriminators.add(instance.discriminator)
@@ -88,8 +171,8 @@ class Tally:
             self.passed[task, rule.rule] += rule.passed
 
 
-def figures(upstream: Mapping[str, Artifact]) -> list[Figure]:
-    """Return every figure of a run; see the table above."""
+def figures(upstream: Mapping[str, Artifact], prices: Prices) -> list[Figure]:
+    """Return every figure of a run at these prices; see the table above."""
     found: list[Figure] = []
 
     def add(stage: str, name: str, value: float) -> None:
@@ -103,17 +186,62 @@ def figures(upstream: Mapping[str, Artifact]) -> list[Figure]:
             add(stage, f"rejected/{reason}", count)
         add(stage, "tokens/prompt", manifest.tokens.prompt)
         add(stage, "tokens/completion", manifest.tokens.completion)
-    for stage, figures_of in (("select", _of_select), ("generate", _of_generate)):
-        if stage in upstream:
-            for name, value in figures_of(upstream[stage]):
-                add(stage, name, value)
+        for name, value in _of_spending(spending(artifact, prices)):
+            add(stage, name, value)
+    if "select" in upstream:
+        for name, value in _of_select(upstream["select"]):
+            add("select", name, value)
+    if "generate" in upstream:
+        for name, value in _of_generate(upstream["generate"], prices):
+            add("generate", name, value)
     return found
 
 
-def _of_generate(artifact: Artifact) -> Iterable[tuple[str, float]]:
-    manifest, counts = artifact.manifest, tally(artifact)
-    if manifest.inputs:
-        yield "acceptance", manifest.kept / manifest.inputs
+def spending(artifact: Artifact, prices: Prices) -> Spending:
+    """Return what a stage's outcomes took of each model, and what that costs.
+
+    Raises:
+        ArtifactError: The stage's list of free models is damaged.
+    """
+    path = artifact.files / "free.json"
+    if path.exists():
+        nothing = Price(prompt=0, completion=0, source="this machine", date="")
+        prices = prices.with_own(dict.fromkeys(read_json(path)["models"], nothing))
+    usage = artifact.manifest.usage
+    models = tuple(
+        ModelCost(
+            model=model,
+            tokens=tokens,
+            price=prices.find(model),
+            counted=prices.cost(model, tokens.prompt, tokens.completion),
+        )
+        for model, tokens in usage.items()
+    )
+    return Spending(models, artifact.manifest.kept)
+
+
+def _of_spending(found: Spending) -> Iterable[tuple[str, float]]:
+    for one in found.models:
+        yield f"tokens/prompt/{one.model}", one.tokens.prompt
+        yield f"tokens/completion/{one.model}", one.tokens.completion
+        if one.tokens.uncounted:
+            yield f"uncounted/{one.model}", one.tokens.uncounted
+        if one.cost is not None:
+            yield f"cost_usd/{one.model}", one.cost
+    if found.models and found.cost is not None:
+        yield "cost_usd", found.cost
+
+
+def _of_generate(artifact: Artifact, prices: Prices) -> Iterable[tuple[str, float]]:
+    counts, spent = tally(artifact), spending(artifact, prices)
+    if spent.models and spent.per_kept is not None:
+        yield "cost_per_accepted_usd", spent.per_kept
+    apart = {"failed": counts.failed.total(), NOT_NEEDED: counts.not_needed}
+    for name, count in {**apart, "retried": counts.retried}.items():
+        if count:
+            yield name, count
+    if counts.settled:
+        yield "acceptance", counts.accepted.total() / counts.settled
     for (task, language), count in sorted(counts.instances.items()):
         yield f"instances/{task}/{language}", count
     for task in counts.tasks:
@@ -133,6 +261,8 @@ def tally(artifact: Artifact, shown: int = 0) -> Tally:
     bare: dict[str, list[Rejected]] = {}
     for rejected in artifact.rejected():
         counts.refuse(rejected)
+        if rejected.failed or rejected.reason == NOT_NEEDED:
+            continue
         tells = rejected.instance is not None or rejected.reply is not None
         _keep(telling if tells else bare, rejected.reason, rejected, shown)
     counts.shown_accepted = list(islice(_in_turn(by_task), shown))

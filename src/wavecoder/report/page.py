@@ -12,8 +12,16 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined
 
 from wavecoder.artifact import Artifact
+from wavecoder.llm import Prices
 from wavecoder.records import Instance, RawCode, Rejected, Verdict
-from wavecoder.report.figures import Tally, cover_radii, coverage, raw_codes, tally
+from wavecoder.report.figures import (
+    Tally,
+    cover_radii,
+    coverage,
+    raw_codes,
+    spending,
+    tally,
+)
 
 __all__ = ["render", "template_text"]
 
@@ -28,13 +36,13 @@ def template_text() -> str:
     return files("wavecoder.report").joinpath("page.html.j2").read_text(encoding="utf-8")
 
 
-def render(upstream: Mapping[str, Artifact], shown: int) -> str:
+def render(upstream: Mapping[str, Artifact], shown: int, *, prices: Prices) -> str:
     """Return the page of a run, with up to `shown` accepted and as many refused instances."""
     counts = tally(upstream["generate"], shown) if "generate" in upstream else None
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(count=_count, percent=_percent, duration=_duration)
+    environment.filters.update(count=_count, percent=_percent, duration=_duration, usd=_usd)
     page = environment.from_string(template_text())
     radii = cover_radii(upstream["select"]) if "select" in upstream else []
     return page.render(
@@ -43,6 +51,12 @@ def render(upstream: Mapping[str, Artifact], shown: int) -> str:
         curve=_curve(radii),
         coverage=coverage(upstream["select"]) if "select" in upstream else {},
         counts=counts,
+        spent=spending(upstream["generate"], prices) if counts else None,
+        spendings={
+            stage: found
+            for stage, artifact in upstream.items()
+            if (found := spending(artifact, prices)).models
+        },
         languages=sorted({language for _, language in counts.instances}) if counts else [],
         accepted=[_accepted_card(one) for one in counts.shown_accepted] if counts else [],
         refused=_refused_cards(counts, upstream) if counts else [],
@@ -196,6 +210,14 @@ def _count(number: int) -> str:
 def _percent(part: float, whole: float = 1.0) -> str:
     """Return `part` of `whole` as text; an empty whole has no share."""
     return f"{100 * part / whole:.1f} %" if whole else "–"
+
+
+def _usd(amount: float | None) -> str:
+    """Return USD as text, small amounts with three digits that count."""
+    if amount is None:
+        return "unknown"
+    digits = 2 if amount >= 1 or not amount else max(2, 2 - math.floor(math.log10(amount)))
+    return f"${amount:,.{digits}f}"
 
 
 def _duration(seconds: float) -> str:

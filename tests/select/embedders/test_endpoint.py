@@ -209,18 +209,18 @@ def test_the_endpoint_says_how_long_to_wait(server, embedder, codes):
 
 def test_a_wait_that_is_too_long_is_for_a_person_to_decide(server, embedder, codes):
     server.handlers = [status(429, "tomorrow", **{"Retry-After": "9999"})]
-    with pytest.raises(ModelError, match=r"tomorrow; try 1 of 5, and asks to wait 9999 s"):
+    with pytest.raises(ModelError, match=r"tomorrow, and asks to wait 9999 s"):
         embedder().embed(codes)
 
 
-def test_after_five_tries_it_is_an_error_and_other_requests_end(server, embedder, codes):
+def test_after_eight_tries_it_is_an_error_and_other_requests_end(server, embedder, codes):
     server.handlers = [status(500, json.dumps({"error": {"message": "no memory"}}))]
     with pytest.raises(ModelError) as caught:
         embedder().embed(codes)
-    assert len(server.asked) == 5
+    assert len(server.asked) == 8
     assert str(caught.value) == (
-        f"http://127.0.0.1:{server.port}/v1 does not answer (HTTP 500: no memory; try 5 of 5). "
-        f"Give the same command again later."
+        f"http://127.0.0.1:{server.port}/v1 failed this request 8 times, "
+        f"at last: HTTP 500: no memory."
     )
 
 

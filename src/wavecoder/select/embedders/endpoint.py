@@ -88,7 +88,7 @@ class Endpoint:
 
         Raises:
             RefusedRequestError: The endpoint refuses a function for good, in its own words.
-            ModelError: It refuses every request, does not answer in 5 tries, or gives something
+            ModelError: It refuses every request, does not answer it in 8 tries, or gives something
                 else than vectors of one length.
         """
         size = self.config.batch_size
@@ -129,7 +129,7 @@ class Endpoint:
         longest = max(batch, key=lambda raw: len(raw.code))
         return await self._route.post(
             body,
-            lambda content, _: self._read(content, batch),
+            lambda content, seconds, address: self._read(content, batch),
             what=f"{len(batch)} functions, the longest of {len(longest.code)} characters, "
             f"{longest.name} ({longest.id})",
             do="If they are too long, set max_characters; if too many, batch_size.",
