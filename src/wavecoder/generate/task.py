@@ -29,6 +29,7 @@ _JINJA = SandboxedEnvironment(
     undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
 )
 _JINJA.filters |= FILTERS
+_JINJA.globals.clear()  # copied at every rendering, and no prompt needs `range` or `lipsum`
 
 
 @cache

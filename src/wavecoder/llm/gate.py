@@ -19,7 +19,7 @@ from wavecoder.errors import StoppedError
 
 __all__ = ["Endpoint", "Gate", "Pace"]
 
-_FIRST_LIMIT = 16.0
+_FIRST_LIMIT = 32.0
 _CUT = 0.7
 _GROWTH = 0.05  # share of the limit that a whole limit's worth of replies adds, at least 1
 _SERIOUS = 2  # times in a row, with no reply between, from which a failure is a sign
