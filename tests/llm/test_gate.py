@@ -188,11 +188,11 @@ def test_an_endpoint_that_is_shut_gets_nothing_and_the_pace_holds_for_all():
         shut = endpoint(shut=True)
         gate = Gate([shut, Endpoint("http://b/v1/x", "http://b/v1")], 64)
         gate.pace = Pace(requests=6_000)
-        assert gate.limit == 16
+        assert gate.limit == 32
         began = time.monotonic()
-        held = await asyncio.gather(*(gate.enter() for _ in range(16)))
+        held = await asyncio.gather(*(gate.enter() for _ in range(32)))
         assert {one.address for one in held} == {"http://b/v1"}
-        assert (shut.in_flight, held[0].in_flight) == (0, 16)
+        assert (shut.in_flight, held[0].in_flight) == (0, 32)
         return time.monotonic() - began
 
     assert asyncio.run(main()) >= 15 * 0.01 - 0.1

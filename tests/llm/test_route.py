@@ -295,7 +295,7 @@ def test_where_one_of_two_is_of_no_use_the_other_takes_the_load(fake_server: Sta
     if bad != "down":
         (note,) = notes
         assert "does not serve fake (HTTP 40" in note and "go on without it" in note
-        assert other.stats()["requests"] <= 16
+        assert other.stats()["requests"] <= 32
 
 
 def test_where_both_refuse_every_request_the_last_one_ends_the_run(fake_server: Start):
@@ -407,7 +407,7 @@ def test_an_endpoint_with_few_places_is_soon_asked_for_as_many(fake_server: Star
     async def main() -> None:
         route = Route(f"{server.url}#fake", CHAT, first_wait=0.01)
         await asyncio.gather(*(route.post(chat(n), raw) for n in range(400)))
-        assert route.limit < 16
+        assert route.limit < 32
         await route.close()
 
     asyncio.run(main())
@@ -508,9 +508,9 @@ def test_drain_lets_what_is_in_flight_finish_and_nothing_else():
         return web.Response(text="x") if (await request.json())["n"] else web.Response(status=500)
 
     async def stopped(route):
-        posts = [asyncio.create_task(route.post({"n": n}, raw)) for n in range(20)]
+        posts = [asyncio.create_task(route.post({"n": n}, raw)) for n in range(36)]
         await arrived.wait()
-        while route._gate.endpoints[0].in_flight < 16:
+        while route._gate.endpoints[0].in_flight < 32:
             await asyncio.sleep(0)
         route.drain()
         go.set()
@@ -521,7 +521,7 @@ def test_drain_lets_what_is_in_flight_finish_and_nothing_else():
 
     ends = use(handle, stopped)
     # The first one failed and would have been tried again; the last ones never went.
-    assert [type(end) for end in ends] == [StoppedError, *[bytes] * 15, *[StoppedError] * 4]
+    assert [type(end) for end in ends] == [StoppedError, *[bytes] * 31, *[StoppedError] * 4]
 
 
 def test_drain_before_the_first_request_lets_nothing_out():
