@@ -662,6 +662,36 @@ def test_one_address_with_two_keys_is_two_models(monkeypatch: pytest.MonkeyPatch
     assert other.generator is not other.discriminator
 
 
+def test_a_key_goes_to_no_other_address_than_its_own(
+    make_context: Make,
+    coreset: Coreset,
+    fake_server: Serve,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setenv("WRITERS", "secret-of-the-writer")
+    table = {
+        "generator": f"{fake_server(key='secret-of-the-writer').url}#fake",
+        "api_key_env": "WRITERS",
+    }
+    other = fake_server(key="secret-of-the-writer")
+    stage = Generate(Generate.Config.model_validate({**table, "discriminator": f"{other.url}#x"}))
+    with pytest.raises(ModelError, match="401"):
+        run_stage(stage, make_context("generate", coreset(4)))
+    assert other.stats()["refused"]["unauthorized"] >= 1  # it came without the key
+
+
+def test_a_reply_that_never_ends_is_not_all_in_the_record(make_context: Make, coreset: Coreset):
+    endless = ScriptedModel.from_function("endless", lambda request: "word " * 200_000)
+    stage = Generate(Generate.Config(generator="local:smollm2-135m-instruct"))
+    stage.generator = stage.discriminator = endless
+    ctx = make_context("generate", coreset(3))
+    artifact = run_stage(stage, ctx)
+    assert [len(one.reply or "") for one in artifact.rejected()] == [50_002] * 3
+    with sqlite3.connect(ctx.replies) as database:
+        stored = database.execute("select distinct length(text) from replies").fetchall()
+    assert stored == [(1_000_000,)]
+
+
 # Broken machinery
 
 

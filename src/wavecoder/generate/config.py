@@ -22,7 +22,8 @@ class GenerateConfig(BaseModel):
     api_key_env: str | None = None
     """Name of the environment variable that holds the endpoint's key."""
     discriminator_api_key_env: str | None = None
-    """The same for the discriminator's, where it has another endpoint; left out: the same key."""
+    """The same for the discriminator. Left out: the generator's key if both have one address, else
+    none."""
     method: str = "wavecoder"
     """How a function becomes an instance: `wavecoder` (the paper's), `oss-instruct`,
     `evol-instruct`, `self-instruct`, or `package.module:Class`."""

@@ -39,6 +39,7 @@ __all__ = ["Engine", "Job"]
 
 _RECENT = 100  # inputs whose failures are counted
 _NUMBER = re.compile(r"\d+")
+_MOST_CHARACTERS = 50_000  # of a refused reply that stand in its record
 _LOOK_SECONDS = 0.2  # between two looks at whether the user asked to stop
 
 
@@ -342,6 +343,7 @@ class Engine:
             outcome = await self._attempt(desk)
             if isinstance(outcome, Instance) or outcome.failed:
                 break
+        outcome = _shortened(outcome)
         self._settle(job, _marked(outcome) if job.retried else outcome)
 
     async def _attempt(self, desk: Desk) -> Outcome:
@@ -376,7 +378,8 @@ class Engine:
                 raise
         if model.asked > asked and reply.completion_tokens is not None:
             self.ctx.progress.tokens(reply.completion_tokens)
-        job.replies.append((model.identity, reply))
+        # Only its tokens are counted; a megabyte of text would wait with them.
+        job.replies.append((model.identity, reply.model_copy(update={"text": ""})))
         return reply
 
 
@@ -384,6 +387,17 @@ def _most(concurrency: int, model: Remembering) -> int:
     if model.adapts:
         return model.concurrency or concurrency
     return min(concurrency, model.concurrency or concurrency)
+
+
+def _shortened(outcome: Outcome) -> Outcome:
+    """Return an outcome without most of a reply that never ends; the ledger has all of it."""
+    if isinstance(outcome, Instance) or len(outcome.reply or "") <= _MOST_CHARACTERS:
+        return outcome
+    reply = f"{(outcome.reply or '')[:_MOST_CHARACTERS]} …"
+    instance = outcome.instance and outcome.instance.model_copy(
+        update={"reply": outcome.instance.reply[:_MOST_CHARACTERS]}
+    )
+    return outcome.model_copy(update={"reply": reply, "instance": instance})
 
 
 def _marked(outcome: Outcome) -> Outcome:

@@ -44,10 +44,11 @@ class Generate:
         method: Any = load_plugin("methods", config.method)
         self.method: Method = method(config)
         self.generator: ChatModel = open_model(config.generator, api_key_env=config.api_key_env)
-        judge = (
-            config.discriminator or config.generator,
-            config.discriminator_api_key_env or config.api_key_env,
-        )
+        address = config.discriminator or config.generator
+        # A key goes to nobody but the address it was named for.
+        same = address.partition("#")[0] == config.generator.partition("#")[0]
+        key = config.discriminator_api_key_env or (config.api_key_env if same else None)
+        judge = (address, key)
         self.discriminator: ChatModel = (
             self.generator
             if judge == (config.generator, config.api_key_env)
