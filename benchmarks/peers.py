@@ -76,6 +76,7 @@ select:
   k: {rows}
 generate:
   generator: http://127.0.0.1:1/v1#fake
+  structured_verdicts: false  # the others do not ask for structured replies either
 """
 WRITE = """\
 Write one instruction that a programmer could be given and that this code answers. Say what it is

@@ -48,6 +48,7 @@ __all__ = [
 R = TypeVar("R", bound=Record)
 
 _ROWS_PER_GROUP = 10_000
+_ROWS_AT_ONCE = 500  # rows that wait to become a table: as dicts they take ten times the room
 
 
 class Tokens(BaseModel):
@@ -295,7 +296,7 @@ class ParquetFile:
     def add(self, row: dict[str, Any]) -> None:
         """Write a row."""
         self._rows.append(row)
-        if len(self._rows) == _ROWS_PER_GROUP:
+        if len(self._rows) == _ROWS_AT_ONCE:
             self._settle()
 
     def add_table(self, table: "pa.Table") -> None:
