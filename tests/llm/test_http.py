@@ -401,7 +401,7 @@ def test_the_identity_is_the_name_and_not_the_address():
     one = open_model("http://localhost:8000/v1#Qwen/Qwen2.5")
     other = open_model("https://example.org/v1/#Qwen/Qwen2.5")
     assert one.identity == other.identity == "Qwen/Qwen2.5"
-    assert one.concurrency == 16
+    assert one.concurrency == 32
 
 
 def test_many_requests_are_in_flight_at_once():

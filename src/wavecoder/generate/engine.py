@@ -378,8 +378,8 @@ class Engine:
                 raise
         if model.asked > asked and reply.completion_tokens is not None:
             self.ctx.progress.tokens(reply.completion_tokens)
-        # Only its tokens are counted; a megabyte of text would wait with them.
-        job.replies.append((model.identity, reply.model_copy(update={"text": ""})))
+        short = {"text": reply.text[:_MOST_CHARACTERS]}  # a megabyte would wait with its outcome
+        job.replies.append((model.identity, reply.model_copy(update=short)))
         return reply
 
 
