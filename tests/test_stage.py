@@ -217,6 +217,20 @@ def test_a_file_that_cannot_grow_is_one_sentence_and_loses_nothing(make_context:
     assert after.manifest.records_sha256 == whole.manifest.records_sha256
 
 
+def test_an_error_while_a_stopped_stage_ends_its_work_is_the_one_told(make_context: Make):
+    class Broken(Numbers):
+        def run(self, inputs: Iterable[Figure], ctx: Context) -> Iterator[Figure | Rejected]:
+            try:
+                yield from super().run(inputs, ctx)
+            finally:
+                raise ArtifactError("A reply could not be kept.")
+
+    ctx = make_context("numbers")
+    ctx.stop.set()
+    with pytest.raises(ArtifactError, match="could not be kept"):
+        run_stage(Broken(), ctx)
+
+
 def test_a_replacement_killed_in_the_middle_takes_nothing_of_the_old(make_context: Make):
     ctx = make_context("numbers")
     ctx.stop.set()

@@ -11,7 +11,9 @@ WaveCoderError                exit 1
 ├── WorkerError               exit 1   a process that shared a stage's work was killed
 ├── ModelError                exit 1   a model cannot be loaded, or does not answer
 │   ├── ModelNotFoundError    exit 2   a model name or file that does not exist
-│   └── RefusedRequestError   exit 1   this one request can never succeed (too long, say)
+│   ├── RefusedRequestError   exit 1   this one request can never succeed (too long, say)
+│   └── FailedRequestError    exit 1   this one request failed again and again, others did not
+├── BudgetError               exit 3   the money or the tokens allowed are spent
 └── StoppedError              exit 130 the user pressed Ctrl-C; what was finished is saved
 ```
 
@@ -81,6 +83,9 @@ class WorkerError(WaveCoderError, RuntimeError):
 
 class ModelError(WaveCoderError, RuntimeError):
     """A model cannot be loaded or does not answer; the run can be resumed later."""
+
+    used: tuple[int | None, int | None] | None = None
+    """Prompt and completion tokens of a whole reply that was of no use: it is paid for."""
 
 
 class ModelNotFoundError(ModelError):

@@ -235,9 +235,9 @@ class Limits:
     timeout: float = 600.0
     """Seconds a reply may take."""
     max_cost: float | None = None
-    """USD that all replies of a run may cost together."""
+    """USD that all replies in the run's ledger may cost together, other runs' included."""
     max_tokens: int | None = None
-    """Tokens that all requests and replies of a run may have together."""
+    """Tokens that all requests and replies in the run's ledger may have together."""
     prices: Path | None = None
     """A file of prices of your own."""
     max_failed: float = 0.5

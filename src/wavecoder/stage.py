@@ -11,6 +11,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Set, Sized
+from contextlib import closing
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
@@ -304,8 +305,10 @@ def _stream(stage: Stage, ctx: Context, inputs: Iterable[Any]) -> None:
     ctx.progress.start(stage.name, total, len(done))
     counted = _Counted(inputs, done, ctx, keep_places=True)
     before = time.monotonic()
-    with journal.open() as file:
-        for outcome in _closing(stage.run(counted, ctx)):
+    # Closed here, and not when memory is freed: an error there would reach nobody.
+    closing_outcomes = closing(_closing(stage.run(counted, ctx)))
+    with journal.open() as file, closing_outcomes as outcomes:
+        for outcome in outcomes:
             place = counted.taken.pop(outcome.id, None)
             if place is None:
                 raise ArtifactError(
@@ -352,7 +355,7 @@ def _all_at_once(stage: Stage, ctx: Context, inputs: Iterable[Any]) -> _Outcomes
     counted.check(stage, count)
 
 
-def _closing(outcomes: Iterator[Any]) -> Iterator[Any]:
+def _closing(outcomes: Iterator[Any]) -> Generator[Any, None, None]:
     """Yield from a stage's outcomes; end the stage's own work where the reader stops early."""
     try:
         yield from outcomes

@@ -19,6 +19,7 @@ from wavecoder.errors import (
     ConfigError,
     FailedRequestError,
     ModelError,
+    RefusedRequestError,
     StoppedError,
 )
 from wavecoder.generate import Generate
@@ -678,6 +679,20 @@ def test_a_key_goes_to_no_other_address_than_its_own(
     with pytest.raises(ModelError, match="401"):
         run_stage(stage, make_context("generate", coreset(4)))
     assert other.stats()["refused"]["unauthorized"] >= 1  # it came without the key
+
+
+def test_that_most_failed_is_said_where_they_are_too_few_to_stop_the_run(
+    make_context: Make, coreset: Coreset
+):
+    def refuses(request: ChatRequest) -> str:
+        raise RefusedRequestError("the prompt has 9000 tokens, the context 4096")
+
+    stage = Generate(Generate.Config(generator="local:smollm2-135m-instruct"))
+    stage.generator = stage.discriminator = ScriptedModel.from_function("refuses", refuses)
+    ctx = make_context("generate", coreset(6))
+    assert run_stage(stage, ctx).manifest.rejected == {"model_refused": 6}
+    (note,) = [one for one in ctx.progress.notes if "failed" in one]  # type: ignore[attr-defined]
+    assert note.startswith("6 of the last 6 functions failed, at last: the prompt has 9000 tokens")
 
 
 def test_a_reply_that_never_ends_is_not_all_in_the_record(make_context: Make, coreset: Coreset):

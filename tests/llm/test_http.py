@@ -293,9 +293,9 @@ def test_a_dated_name_is_the_same_model_and_another_size_is_not(name, served, sa
 
 @pytest.mark.parametrize("code", [400, 413, 422])
 def test_a_request_that_can_never_succeed_is_refused_at_once_in_the_servers_words(code):
-    words = '{"error": {"message": "maximum context length is 4096 tokens"}}'
+    words = '{"error": {"message": "maximum context length is 4096 tokens."}}'
     endpoint = Endpoint(status(code, words))
-    with pytest.raises(RefusedRequestError, match="maximum context length is 4096 tokens"):
+    with pytest.raises(RefusedRequestError, match=r"maximum context length is 4096 tokens\.$"):
         endpoint.ask()
     assert len(endpoint.asked) == 1
 

@@ -398,7 +398,9 @@ def test_pushes_without_a_wait_fail_nothing_and_are_said():
 
     assert use(turns, many, notes=notes) == [b"x"] * 30
     assert turns.asked == 230
-    assert any("does not reply (HTTP 429: x); trying it now and then" in note for note in notes)
+    assert any(
+        "takes no more requests now (HTTP 429: x); trying it now and then" in note for note in notes
+    )
 
 
 def test_an_endpoint_with_few_places_is_soon_asked_for_as_many(fake_server: Start):

@@ -45,10 +45,12 @@ TokensPerMinute = Annotated[
 ]
 Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds a reply may take.")]
 MaxCost = Annotated[
-    float | None, typer.Option(min=0, help="USD that the run's replies may cost together.")
+    float | None,
+    typer.Option(min=0, help="USD that all replies in the run's ledger may cost together."),
 ]
 MaxTokens = Annotated[
-    int | None, typer.Option(min=0, help="Tokens that the run's requests and replies may have.")
+    int | None,
+    typer.Option(min=0, help="Tokens that all requests and replies in the run's ledger may have."),
 ]
 PricesFile = Annotated[
     Path | None,

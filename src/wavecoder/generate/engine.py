@@ -133,6 +133,7 @@ class Engine:
                     await self._moved.wait()
                     self._moved.clear()
             self._say_of_target(waiting)
+        self._say_failures()
             # The target is reached: what is left is not asked for, and what failed stays so.
             while waiting is not None and not waiting.retried:
                 rest = [waiting, *islice(functions, 255)]
@@ -310,6 +311,8 @@ class Engine:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             self._look()
+            for slots in self._slots.values():
+                slots.give()  # a request that waits to be sent again makes room for another
             if time.monotonic() - said >= 1.0:
                 said = time.monotonic()
                 self._say()
@@ -317,6 +320,16 @@ class Engine:
     def _look(self) -> None:
         if self.ctx.stop.is_set() and self._broken is None:
             self._stop()
+
+    def _say_failures(self) -> None:
+        """Say at the end that most failed, where they were too few to stop the run."""
+        failures = [detail for detail in self._recent if detail is not None]
+        if len(failures) > self.ctx.limits.max_failed * len(self._recent):
+            self.ctx.progress.note(
+                f"{len(failures)} of the last {len(self._recent)} functions failed, at last: "
+                f"{failures[-1]} Mend that, then ask for the failed ones again with "
+                f"`wavecoder failed {self.ctx.folder.parent} --retry`."
+            )
 
     def _say(self) -> None:
         in_flight = sum(slots.held for slots in self._slots.values())

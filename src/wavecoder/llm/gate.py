@@ -49,6 +49,8 @@ class Endpoint:
     """When it first gave none; to be read if there are failures."""
     pushes: int = 0
     """Times in a row that it pushed back; what was in flight together counts once."""
+    pushed_since: float = 0.0
+    """When it first pushed back with no reply since; to be read behind `push`."""
     stale: int = 0
     """Requests in flight that were sent before it fell silent: maybe nobody works on them any more,
     and whether it is back is found out without waiting for their end."""
@@ -72,6 +74,8 @@ class Endpoint:
         to many, and one that pushes back now and then would be asked for one thing at a time.
         """
         self._pushed += 1
+        if self._pushed == 1:
+            self.pushed_since = time.monotonic()
         if sent_at < self._cut_at or self._pushed < _SERIOUS:
             return False
         self.pushes += 1

@@ -33,6 +33,12 @@ _UNKNOWN = {
     "max_tokens": re.compile(r"max_completion_tokens"),
     "seed": re.compile(r"\bseed\b"),
 }
+# A refusal may repeat the request, so a parameter's name alone is no sign.
+_REFUSES = re.compile(
+    r"unknown|unsupported|unrecogni[sz]ed|unexpected|extra|forbidden|"
+    r"(?:not|n't) (?:\w+ )?(?:support|permit|allow|available|implement)|max_completion_tokens",
+    re.IGNORECASE,
+)
 # What may follow a name that is still the same model's: a date or a number, but no size like -405b.
 _VERSION = re.compile(r"[-@:](\d{3,}(?![\da-z])|latest$)")
 _CHARACTERS_PER_TOKEN = 3.5  # of code and prose mixed; only how the requests are spread rests on it
@@ -58,6 +64,7 @@ class HttpModel:
             spec, "/chat/completions", api_key_env=api_key_env, first_wait=first_wait
         )
         self.identity = self._route.name
+        self._note: Callable[[str], None] = lambda text: None
         self._without: set[str] = set()
         """Parameters that the endpoint does not know, as its own words said."""
         self._right: set[str] = set()
@@ -74,6 +81,7 @@ class HttpModel:
 
     def drive(self, limits: Limits, note: Callable[[str], None]) -> None:
         """Keep to `limits`; tell `note` what a person should know."""
+        self._note = note
         self._route.drive(limits, note)
 
     def drain(self) -> None:
@@ -130,7 +138,9 @@ class HttpModel:
     def _do_without(self, words: str, body: Mapping[str, Any]) -> bool:
         """Say whether the request can be sent without a parameter that was refused."""
         for name, sign in _UNKNOWN.items():
-            if name in body and sign.search(words):
+            if name in body and sign.search(words) and _REFUSES.search(words):
+                if name not in self._without:
+                    self._note(f"{self.identity} does not take {name}; it is asked without.")
                 self._without.add(name)
                 return True
         # Sent before another request learned it.
@@ -150,9 +160,11 @@ class HttpModel:
         self._check_name(value.get("model"), address)
         finish_reason = _FINISH_REASONS.get(str(finish_reason), str(finish_reason))
         if finish_reason not in list(FinishReason):
-            raise RefusedRequestError(
+            refused = RefusedRequestError(
                 f"{self.identity} ended the reply with {finish_reason[:100]!r}."
             )
+            refused.used = (_tokens(value, "prompt_tokens"), _tokens(value, "completion_tokens"))
+            raise refused
         return ChatReply(
             text=text or "",
             finish_reason=FinishReason(finish_reason),

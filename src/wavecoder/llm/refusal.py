@@ -20,7 +20,8 @@ def words_of(content: bytes) -> str:
         if isinstance(value, dict):
             value = value.get(key, value)
     words = value if isinstance(value, str) else text
-    return " ".join(words.split()) or "no words"
+    # Half a character, as of an emoji that was cut, can be written to no file.
+    return " ".join(words.split()).encode("utf-8", "replace").decode() or "no words"
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

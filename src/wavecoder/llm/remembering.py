@@ -2,7 +2,7 @@
 
 import asyncio
 
-from wavecoder.errors import WaveCoderError
+from wavecoder.errors import ModelError, StoppedError, WaveCoderError
 from wavecoder.llm.budget import Budget
 from wavecoder.llm.ledger import Ledger, key_of, plain_text
 from wavecoder.protocols import ChatModel
@@ -46,6 +46,7 @@ class Remembering:
         self._ledger = ledger
         self._budget = budget
         self._flights: dict[str, _Flight] = {}
+        self._drained = False
 
     @property
     def concurrency(self) -> int | None:
@@ -94,6 +95,10 @@ class Remembering:
                 prompt_characters=characters,
                 max_tokens=request.sampling.max_tokens,
             )
+        if self._drained:  # while it waited for the budget
+            if admission is not None:
+                admission.release()
+            raise StoppedError("Stopped; every finished reply is saved.")
         self.asked += 1
         self.in_flight += 1
         try:
@@ -101,6 +106,10 @@ class Remembering:
             if admission is not None:
                 admission.settle(reply.prompt_tokens, reply.completion_tokens)
             return reply
+        except ModelError as error:
+            if admission is not None and error.used is not None:
+                admission.settle(*error.used)
+            raise
         finally:
             self.in_flight -= 1
             if admission is not None:
@@ -108,6 +117,7 @@ class Remembering:
 
     def drain(self) -> None:
         """Let what is in flight finish and send nothing more, where the model can do that."""
+        self._drained = True
         drain = getattr(self._model, "drain", None)
         if drain is not None:
             drain()

@@ -20,6 +20,7 @@ too long), or an endpoint that takes none (401, 403, 404), unless another addres
 
 import asyncio
 import json
+import math
 import random
 import re
 import time
@@ -88,8 +89,12 @@ class _SilenceError(TransientError):
 class _PushedBackError(TransientError):
     """The endpoint wants fewer requests; `wait` is what it asked for, in seconds."""
 
-    def __init__(self, words: str, wait: float | None, *, quota: bool) -> None:
+    def __init__(
+        self, words: str, wait: float | None, *, quota: bool, nobody: bool = False
+    ) -> None:
         super().__init__(words)
+        self.nobody = nobody
+        """Maybe nothing is behind the address: it may not say so for ever."""
         self.wait = wait
         self.quota = quota
 
@@ -297,7 +302,7 @@ class Route:
         start = content[:300].decode("utf-8", "replace")
         quota = status == 402 or (status in (400, 429) and bool(_QUOTA.search(start)))
         if quota or status == 429 or (status == 503 and "Retry-After" in headers):
-            raise _PushedBackError(words, retry_after(headers), quota=quota)
+            raise _PushedBackError(words, retry_after(headers), quota=quota, nobody=status == 503)
         if status in (*_UNREACHED, 504):
             raise _SilenceError(words, reached=status not in _UNREACHED)
         if status in _TRANSIENT or status >= 500:
@@ -305,6 +310,7 @@ class Route:
         # 403 may be about what a request says; the others are about all requests.
         of_request = endpoint.answered and (status == 403 or not self._others(endpoint))
         if status in _REFUSED or of_request:
+            words = words.rstrip(".")
             raise RefusedRequestError(f"{self.name} refuses {what}: {words}. {do}".strip())
         do = "Check the address, which often ends in /v1, and the model's name behind the #."
         if status in (401, 403):
@@ -357,7 +363,12 @@ class Route:
         words = self._redact(str(error))
         news = endpoint.push(sent_at)
         wait = None if error.wait is None else min(error.wait, _LONGEST_RETRY_AFTER)
-        if not self._watched and (error.quota or (wait or 0.0) > _LONGEST_UNWATCHED):
+        most = math.inf if self._watched else _LONGEST_UNWATCHED
+        if error.nobody:
+            most = min(most, _PATIENCE * self._first_wait)
+        pushed_for = time.monotonic() - endpoint.pushed_since
+        unwatched = not self._watched and (error.quota or (wait or 0.0) > _LONGEST_UNWATCHED)
+        if unwatched or (pushed_for > most and not self._others(endpoint)):
             asks = f", and asks to wait {error.wait:.0f} s" if error.wait else ""
             raise ModelError(
                 f"{endpoint.address} takes no requests now ({words}{asks}). "
@@ -374,12 +385,15 @@ class Route:
             if news or not endpoint.paused:
                 endpoint.pause(pause)
             return 0.0
+        said = f"takes no more requests now ({words})"
+        self._say_now_and_then(endpoint.pushes if news else 0, endpoint, said)
+        backoff = self._backoff(max(1, endpoint.pushes))
         if wait is None:
-            self._say_now_and_then(endpoint.pushes if news else 0, endpoint, words)
-            return self._backoff(max(1, endpoint.pushes))
+            return backoff
         if wait > _SAID_FROM and not endpoint.paused:
             self._note(f"{endpoint.address} asks to wait {wait:.0f} s ({words}).")
-        endpoint.pause(wait + self._first_wait * random.uniform(0.0, 0.2))
+        # One that says "in 0 s" every time is not asked a thousand times a second.
+        endpoint.pause(max(wait + self._first_wait * random.uniform(0.0, 0.2), backoff))
         return 0.0
 
     def _seems_down(self, endpoint: Endpoint, error: TransientError, sent_at: float) -> None:
@@ -401,14 +415,14 @@ class Route:
                 f"{endpoint.address} does not answer ({words}; for {silent:.0f} s). Check that it "
                 f"runs and that the address is right, then give the same command again."
             )
-        self._say_now_and_then(endpoint.failures, endpoint, words)
+        self._say_now_and_then(endpoint.failures, endpoint, f"does not reply ({words})")
         if endpoint.limit == 1.0:
             pause = self._backoff(endpoint.failures)
             endpoint.pause(min(pause, left) if left > 0 else pause)
 
     def _say_now_and_then(self, times: int, endpoint: Endpoint, words: str) -> None:
         if times in (3, 8) or (times and times % 30 == 0):
-            self._note(f"{endpoint.address} does not reply ({words}); trying it now and then.")
+            self._note(f"{endpoint.address} {words}; trying it now and then.")
 
     def _backoff(self, tried: int) -> float:
         """Return the seconds to wait after so many failures."""

@@ -56,7 +56,7 @@ class Slots:
         heappush(self._waiting, (place, next(self._turn), turn))
         if self._stopped:
             self.stop()
-        self._give()  # more may be allowed since somebody last released one
+        self.give()  # more may be allowed since somebody last released one
         try:
             given = await turn
         except asyncio.CancelledError:
@@ -68,10 +68,10 @@ class Slots:
 
     def _release(self) -> None:
         self.held -= 1
-        self._give()
+        self.give()
 
-    def _give(self) -> None:
-        """Give what is free to those who wait."""
+    def give(self) -> None:
+        """Give what is free to those who wait; to be called where `most` may have grown."""
         while self._waiting and self.held < self.most():
             _, _, turn = heappop(self._waiting)
             if not turn.done():
