@@ -133,7 +133,7 @@ class Engine:
                     await self._moved.wait()
                     self._moved.clear()
             self._say_of_target(waiting)
-        self._say_failures()
+            self._say_failures()
             # The target is reached: what is left is not asked for, and what failed stays so.
             while waiting is not None and not waiting.retried:
                 rest = [waiting, *islice(functions, 255)]
