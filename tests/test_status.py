@@ -1,5 +1,6 @@
 """How far a run is, over runs of small stages that were finished, stopped, killed or go on."""
 
+import asyncio
 import json
 import sqlite3
 import subprocess
@@ -19,6 +20,7 @@ from wavecoder.cli.status import status as command
 from wavecoder.errors import ArtifactError, ConfigError, StoppedError
 from wavecoder.journal import Journal
 from wavecoder.llm import Ledger
+from wavecoder.llm.ledger import plain_text
 from wavecoder.progress import Recorded, Silent
 from wavecoder.records import (
     FAILED_REASONS,
@@ -411,7 +413,8 @@ def test_replies_are_counted_by_model_and_endpoint_while_they_are_written(stoppe
         ):
             asked = request(str(number))
             one = reply("words", tokens, tokens, at)
-            ledger.put(Ledger.key(model, asked), one, model_identity=model, request=asked)
+            key = Ledger.key(model, asked)
+            asyncio.run(ledger.store(key, model, 0, plain_text(asked), one))
         live = status(run).replies
     assert [(one.model, one.endpoint, one.count) for one in live] == [
         ("m", "http://a", 2),

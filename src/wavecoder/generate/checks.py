@@ -25,7 +25,7 @@ from wavecoder.languages import (
 )
 from wavecoder.records import Example
 
-__all__ = ["CHECKS", "Draft", "first_failure"]
+__all__ = ["CHECKS", "Draft", "first_failure", "syntax_problem"]
 
 
 @dataclass(frozen=True)
@@ -120,12 +120,16 @@ def _fence_language(draft: Draft) -> str | None:
 def _syntax(draft: Draft) -> str | None:
     if draft.assignment.task.solution_is != "code":
         return None
-    name = draft.assignment.solution_language
-    issues = syntax_errors(draft.solution, name)
+    return syntax_problem(draft.solution, draft.assignment.solution_language)
+
+
+def syntax_problem(code: str, name: str) -> str | None:
+    """Return why a solution is no code of the language `name`, in a sentence; None where it is."""
+    issues = syntax_errors(code, name)
     if issues:
         return f"the solution is no {language(name).title}: line {issues[0].line}, {issues[0].what}"
     # The grammar takes `print 'x'`, an argument twice and a bad indent; the compiler does not.
-    problem = _compile_error(draft.solution) if name == "python" else None
+    problem = _compile_error(code) if name == "python" else None
     return f"the solution is no Python: {problem}" if problem else None
 
 

@@ -259,9 +259,12 @@ class Engine:
         if failed:
             self._check_failures()
 
+    def _failures(self) -> list[str]:
+        return [detail for detail in self._recent if detail is not None]
+
     def _check_failures(self) -> None:
         """Stop where too many of the last functions failed, and say why."""
-        failures = [detail for detail in self._recent if detail is not None]
+        failures = self._failures()
         if len(failures) <= self.ctx.limits.max_failed * _RECENT:
             return
         # The same failure may name another number of tokens each time.
@@ -323,11 +326,11 @@ class Engine:
 
     def _say_failures(self) -> None:
         """Say at the end that most failed, where they were too few to stop the run."""
-        failures = [detail for detail in self._recent if detail is not None]
+        failures = self._failures()
         if len(failures) > self.ctx.limits.max_failed * len(self._recent):
             self.ctx.progress.note(
                 f"{len(failures)} of the last {len(self._recent)} functions failed, at last: "
-                f"{failures[-1]} Mend that, then ask for the failed ones again with "
+                f"{failures[-1].rstrip('.')}. Mend that, then ask for the failed ones again with "
                 f"`wavecoder failed {self.ctx.folder.parent} --retry`."
             )
 
@@ -391,8 +394,10 @@ class Engine:
                 raise
         if model.asked > asked and reply.completion_tokens is not None:
             self.ctx.progress.tokens(reply.completion_tokens)
-        short = {"text": reply.text[:_MOST_CHARACTERS]}  # a megabyte would wait with its outcome
-        job.replies.append((model.identity, reply.model_copy(update=short)))
+        kept = reply
+        if len(reply.text) > _MOST_CHARACTERS:  # it would wait with its outcome
+            kept = reply.model_copy(update={"text": reply.text[:_MOST_CHARACTERS]})
+        job.replies.append((model.identity, kept))
         return reply
 
 

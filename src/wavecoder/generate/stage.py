@@ -48,11 +48,10 @@ class Generate:
         # A key goes to nobody but the address it was named for.
         same = address.partition("#")[0] == config.generator.partition("#")[0]
         key = config.discriminator_api_key_env or (config.api_key_env if same else None)
-        judge = (address, key)
         self.discriminator: ChatModel = (
             self.generator
-            if judge == (config.generator, config.api_key_env)
-            else open_model(judge[0], api_key_env=judge[1])
+            if (address, key) == (config.generator, config.api_key_env)
+            else open_model(address, api_key_env=key)
         )
 
     def identity(self) -> Mapping[str, object]:

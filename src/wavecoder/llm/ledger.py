@@ -135,25 +135,27 @@ class Ledger:
             endpoint=endpoint,
         )
 
-    def put(
-        self, key: str, reply: ChatReply, *, model_identity: str, request: ChatRequest
+    async def store(
+        self, key: str, model_identity: str, attempt: int, plain: str, reply: ChatReply
     ) -> ChatReply:
-        """Store a reply; it is on disk when this returns.
+        """Store a reply, in one transaction with those of the next few milliseconds.
+
+        It is on disk when this returns. Who is cancelled meanwhile loses nothing: the reply is
+        stored all the same.
+
+        Args:
+            key: Of the request, by `key_of`.
+            model_identity: The model's.
+            attempt: The request's.
+            plain: The request, by `plain_text`.
+            reply: What the model replied.
 
         Returns:
             The reply to use, as it is stored: the earlier one if another process was faster, so
             that all who ask get the same; lone surrogates, which no file can hold, as `?`.
-        """
-        reply = _storable(reply)
-        self._insert([_row(key, model_identity, request.attempt, plain_text(request), reply)])
-        return self.get(key) or reply
 
-    async def store(
-        self, key: str, model_identity: str, attempt: int, plain: str, reply: ChatReply
-    ) -> ChatReply:
-        """Do what `put` does, in one transaction with the replies of the next few milliseconds.
-
-        Who is cancelled meanwhile loses nothing: the reply is stored all the same.
+        Raises:
+            ArtifactError: It cannot be written.
         """
         reply = _storable(reply)
         loop = asyncio.get_running_loop()

@@ -19,7 +19,7 @@ GOOD = (
     "Input:\n```python\nfor n in ns: total += n\n```\n"
     "Output:\n```python\ntotal += sum(ns)\n```"
 )
-SEEDS = load_prompts("self_instruct", _Prompts).seeds
+STARTERS = load_prompts("self_instruct", _Prompts).starters
 NOTHING = re.compile(r"(?!)")
 
 
@@ -65,17 +65,17 @@ def test_the_model_sees_the_language_and_the_words_of_the_name_and_no_code(askin
     assert "Adds two numbers" not in attempt.last
 
 
-def test_three_seeds_are_shown_and_each_gets_its_turn(asking):
+def test_three_starters_are_shown_and_each_gets_its_turn(asking):
     attempt, seen = asking(SelfInstruct), set()
     for seed in range(60):
         attempt(GOOD, seed=seed)
         assert len(shown(attempt)) == len(set(shown(attempt))) == 3
         seen |= set(shown(attempt))
-    assert seen == {one.instruction for one in SEEDS}
+    assert seen == {one.instruction for one in STARTERS}
 
 
 @pytest.mark.parametrize(("good_examples", "own"), [(None, 2), (1, 1), (0, 0)])
-def test_tasks_of_earlier_rounds_are_shown_beside_the_seeds(asking, good_examples, own):
+def test_tasks_of_earlier_rounds_are_shown_beside_the_starters(asking, good_examples, own):
     attempt = asking(SelfInstruct)
     config = {} if good_examples is None else {"good_examples": good_examples}
     outcome = attempt(GOOD, config=config, examples=[made(n) for n in range(5)])
@@ -85,7 +85,7 @@ def test_tasks_of_earlier_rounds_are_shown_beside_the_seeds(asking, good_example
     assert len(outcome.example_ids) == own
 
 
-def test_static_shows_the_seeds_alone_and_none_shows_nothing(asking):
+def test_static_shows_the_starters_alone_and_none_shows_nothing(asking):
     attempt = asking(SelfInstruct)
     for examples, count in (("static", 3), ("none", 0)):
         attempt(GOOD, config={"examples": examples}, examples=[made(1)])
@@ -159,8 +159,8 @@ def test_code_alpacas_filters(asking, instruction: str, reason: str | None):
         assert outcome.instance.instruction == instruction.strip()
 
 
-def test_a_seed_told_again_is_refused(asking):
-    reply = f"Instruction: {SEEDS[0].instruction}\nInput: none\nOutput: 3"
+def test_a_starter_told_again_is_refused(asking):
+    reply = f"Instruction: {STARTERS[0].instruction}\nInput: none\nOutput: 3"
     outcome = asking(SelfInstruct)(reply)
     assert isinstance(outcome, Rejected)
     assert outcome.reason == "repeats"
@@ -175,14 +175,14 @@ def test_seven_tenths_alike_is_still_allowed():
     assert problem[0] == "repeats"
 
 
-def test_our_seeds_pass_the_filters_and_their_code_parses():
+def test_our_starters_pass_the_filters_and_their_code_parses():
     method = SelfInstruct(GenerateConfig(generator="scripted:x", method="self-instruct"))
-    for one in SEEDS:
-        others = [other.instruction for other in SEEDS if other is not one]
+    for one in STARTERS:
+        others = [other.instruction for other in STARTERS if other is not one]
         assert instruction_problem(one.instruction, method._blacklist, others) is None
         for code in re.findall(r"```\w+\n(.*?)\n```", one.output, re.S):
             assert parses(code, one.language), code
-    assert len({one.language for one in SEEDS}) >= 6
+    assert len({one.language for one in STARTERS}) >= 6
 
 
 @pytest.mark.parametrize(

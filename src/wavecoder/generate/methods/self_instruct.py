@@ -1,9 +1,9 @@
 """Self-Instruct as Code Alpaca does it: a model shown some tasks makes up one more.
 
-Three tasks are shown: our own seeds, and, where `good_examples` is not 0, up to two that it made in
-earlier rounds (Self-Instruct, arXiv 2212.10560; Code Alpaca shows seeds alone). What comes back
-goes through Code Alpaca's filters on the instruction, and is dropped where its ROUGE-L F with a
-seed or an instruction of an earlier round is above 0.7.
+Three tasks are shown: some of our own, and, where `good_examples` is not 0, up to two that it made
+in earlier rounds (Self-Instruct, arXiv 2212.10560; Code Alpaca shows its own alone). What comes
+back goes through Code Alpaca's filters on the instruction, and is dropped where its ROUGE-L F with
+one of ours or an instruction of an earlier round is above 0.7.
 
 The original asks for 20 tasks a call. Here a call makes one, because one input has one outcome: a
 function can then be counted, resumed and compared with what other methods made of it. And the
@@ -46,7 +46,7 @@ _FEWEST_WORDS, _MOST_WORDS = 4, 150
 _NEXT_TASK = re.compile(r"\n[ \t#*]*(?:Now write )?Task \d+\b", re.IGNORECASE)
 
 
-class _Seed(BaseModel):
+class _Starter(BaseModel):
     """A task of our own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
@@ -64,14 +64,14 @@ class _Prompts(BaseModel):
 
     task: Prompt
     blacklist: tuple[str, ...]
-    seeds: tuple[_Seed, ...]
+    starters: tuple[_Starter, ...]
 
 
 class SelfInstruct:
     """One call a function: three tasks in, one more out."""
 
     def __init__(self, config: GenerateConfig) -> None:
-        """Load the prompt and the seeds.
+        """Load the prompt and our own tasks.
 
         Raises:
             ConfigError: The recipe sets a key that means nothing here, or asks for more examples
@@ -90,7 +90,7 @@ class SelfInstruct:
         self._blacklist = re.compile(rf"\b(?:{arms})\b", re.IGNORECASE)
 
     def identity(self) -> Mapping[str, Any]:
-        """Return the prompt, the seeds and the list of words."""
+        """Return the prompt, our own tasks and the list of words."""
         return {"prompts": self.prompts.model_dump(mode="json")}
 
     async def attempt(self, desk: Desk) -> Outcome:
@@ -127,7 +127,7 @@ class SelfInstruct:
             example_ids=[one.id for one in made],
         )
         known = (
-            *(one.instruction for one in self.prompts.seeds),
+            *(one.instruction for one in self.prompts.starters),
             *desk.examples.instructions(desk.task),
         )
         problem = instruction_problem(draft.instruction, self._blacklist, known)
@@ -144,9 +144,9 @@ class SelfInstruct:
             languages = (desk.raw.language, None)
             count = self.config.good_examples
             made = desk.examples.draw(desk.task, languages, rng, good=True, count=count)
-        seeds = rng.sample(self.prompts.seeds, _SHOWN - len(made))
+        starters = rng.sample(self.prompts.starters, _SHOWN - len(made))
         shown = [
-            *(_shown(one.language, one.instruction, one.input, one.output) for one in seeds),
+            *(_shown(one.language, one.instruction, one.input, one.output) for one in starters),
             *(_shown(one.language, one.instruction, one.information, one.solution) for one in made),
         ]
         rng.shuffle(shown)
@@ -168,7 +168,7 @@ def instruction_problem(
     Args:
         instruction: What the model made up.
         blacklist: Words that ask for more than text.
-        known: The seeds, and the instructions of earlier rounds.
+        known: Our own, and the instructions of earlier rounds.
 
     Returns:
         (reason, sentence).

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
 from importlib.resources import files
 from typing import Any, TypeVar
 
@@ -10,13 +9,12 @@ import yaml
 from pydantic import BaseModel
 
 from wavecoder.errors import ConfigError
-from wavecoder.generate.checks import CHECKS, Draft
+from wavecoder.generate.checks import syntax_problem
 from wavecoder.generate.config import GenerateConfig
-from wavecoder.generate.generator import Assignment
 from wavecoder.generate.method import Desk
 from wavecoder.generate.methods.labels import is_open
-from wavecoder.generate.sections import Sections, fences
-from wavecoder.generate.task import Prompt, Task, load_task
+from wavecoder.generate.sections import fences
+from wavecoder.generate.task import Prompt
 from wavecoder.languages import language, language_named
 from wavecoder.plugins import validate
 from wavecoder.records import (
@@ -169,22 +167,10 @@ def read_answer(text: str, raw: RawCode) -> str | tuple[str, str]:
         title = language(raw.language).title
         return "wrong_language", f"the answer's code is marked as {tags}; {title} is asked for"
     for code in [one.body for one in tagged or plain] or [text]:
-        problem = _syntax_problem(code, raw)
+        problem = syntax_problem(code, raw.language)
         if problem:
             return "syntax_error", problem
     alone = len(blocks) == 1 and not re.sub(
         r"\s", "", text[: blocks[0].start] + text[blocks[0].end :]
     )
     return blocks[0].body if alone else text
-
-
-def _syntax_problem(code: str, raw: RawCode) -> str | None:
-    """Ask the check of the paper's own task, so that the methods agree on what parses."""
-    assignment = Assignment(raw_code=raw, task=_generation(), target_language=None, bug=None)
-    sections = Sections(instruction="", information=None, solution=code)
-    return CHECKS["syntax_error"](Draft(assignment, sections, ()))
-
-
-@cache
-def _generation() -> Task:
-    return load_task("generation")
