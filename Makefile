@@ -7,10 +7,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUN := runs/quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help install develop quickstart check test test-all fix clean
+.PHONY: help install develop toolchains quickstart check test test-all fix clean
 
 help:
-	@echo "make quickstart | install | develop | test | test-all | check | fix | clean"
+	@echo "make quickstart | install | develop | toolchains | test | test-all | check | fix | clean"
 
 # The venv holds stamps, so that a changed pyproject.toml installs anew and nothing else does.
 install: $(VENV)/installed
@@ -42,11 +42,15 @@ check: develop
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: develop
+# What the sandbox and the six languages of the benchmarks need, where it is missing.
+toolchains: develop
+	@sh .ci/toolchains $(VENV)
+
+test: toolchains
 	@command -v chromium >/dev/null || sh .ci/system chromium
 	$(BIN)/pytest -m "not slow and not gpu"
 
-test-all: develop
+test-all: toolchains
 	@command -v chromium >/dev/null || sh .ci/system chromium
 	$(BIN)/pytest -m "not gpu"
 

@@ -82,7 +82,7 @@ def same_records(one: Path, other: Path) -> bool:
 
 def test_from_source_to_an_exported_dataset(folder: Path):
     done = wavecoder("run", folder / "recipe.yaml", "-o", folder / "run")
-    assert done.stdout.splitlines()[-1].endswith("4-report/files/report.html")
+    assert done.stdout.splitlines()[-1].endswith("5-report/files/report.html")
     assert "3-generate/records.parquet" in done.stdout
     assert "generate: begins" in done.stderr
     shown = wavecoder("show", folder / "run").stdout
@@ -156,7 +156,7 @@ def test_killed_in_the_middle_the_same_command_gives_the_same_bytes(folder: Path
         wavecoder(*command, folder / "killed")
     assert Counter(asked) == Counter(everything - stored)
     assert same_records(folder / "whole", folder / "killed")
-    figures = "4-report/records.parquet"
+    figures = "5-report/records.parquet"
     assert (folder / "whole" / figures).read_bytes() == (folder / "killed" / figures).read_bytes()
 
 
@@ -260,7 +260,15 @@ def _wait_for_replies(run: Path, count: int) -> None:
         (("show", "x" * 300), "Cannot look into"),
         (("run", "recipe.yaml", "-o", "run", "--first", "selct"), "Did you mean 'select'"),
         (("run", "recipe.yaml", "-o", "script.yaml/run"), "Cannot write to the run folder"),
-        (("show", "nothing"), "holds no complete stage"),
+        (("show", "nothing"), "There is no folder nothing"),
+        (("failed", "nothing"), "There is no folder nothing"),
+        (("status", "src"), "src holds no run"),
+        (
+            ("run", "recipe.yaml", "-o", "run", "--model", "localhost:8000/v1#name"),
+            "write http://localhost:8000/v1#name",
+        ),
+        (("run", "recipe.yaml", "-o", "run", "-s", "select.K=3"), "Did you mean 'k'"),
+        (("run", "recipe.yaml", "-o", "run", "--prices", "none.yaml"), "Cannot read the prices"),
         (("export", "nothing", "-o", "x.json"), "nothing"),
     ],
 )
@@ -275,6 +283,15 @@ def test_a_users_mistake_is_one_sentence_and_exit_2(
     assert len(last) == 1
     assert words in last[0]
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("command", ["run", "estimate", "preview"])
+def test_a_damaged_ledger_is_said_before_anything_is_collected(folder: Path, command: str):
+    (folder / "run").mkdir()
+    (folder / "run/replies.sqlite").write_bytes(b"no database, and longer than a header" * 9)
+    done = wavecoder(command, folder / "recipe.yaml", "-o", folder / "run", code=1)
+    assert "It is damaged or is no ledger" in done.stderr
+    assert [path.name for path in (folder / "run").iterdir()] == ["replies.sqlite"]
 
 
 def test_a_run_of_another_recipe_is_refused_and_left_alone(folder: Path):

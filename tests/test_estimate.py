@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from wavecoder.artifact import Artifact
 from wavecoder.cli.estimate import estimate as command
-from wavecoder.errors import BudgetError, ConfigError, ModelError
+from wavecoder.errors import ArtifactError, BudgetError, ConfigError, ModelError
 from wavecoder.estimate import Estimate, Range, estimate
 from wavecoder.estimate.intervals import per_function, wilson
 from wavecoder.estimate.projection import Projection, Usage
@@ -22,6 +22,7 @@ from wavecoder.llm.fake.server import FakeServer
 from wavecoder.pipeline import Recipe, RunOptions, run
 from wavecoder.progress import Silent
 from wavecoder.protocols import Limits
+from wavecoder.status import status
 
 FUNCTIONS = 30
 PRICES = "fake: {prompt: 10, completion: 100, source: a contract, date: 2026-11-10}"
@@ -359,6 +360,37 @@ def test_a_cap_that_the_sample_passes_stops_it_and_loses_nothing(
 def test_a_cap_on_cost_needs_a_price(source: Path, tmp_path: Path, fake_server: Serve):
     with pytest.raises(ConfigError, match="needs the price of fake"):
         estimate(recipe(source, fake_server()), tmp_path / "run", options(max_cost=1.0), rows=4)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_ledger_that_is_none_is_said_before_anything_is_written(
+    source: Path, tmp_path: Path, fake_server: Serve
+):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/replies.sqlite").write_bytes(b"no database, and longer than a header" * 9)
+    with pytest.raises(ArtifactError, match="damaged or is no ledger"):
+        estimate(recipe(source, fake_server()), tmp_path / "run", options(), rows=4)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["replies.sqlite"]
+
+
+def test_nobody_else_works_on_the_run_while_the_sample_is_asked(
+    source: Path, tmp_path: Path, fake_server: Serve
+):
+    loaded = recipe(source, fake_server())
+    held: list[bool | None] = []
+
+    class Looking(Notes):
+        def outcome(self, reason: str | None, count: int = 1) -> None:
+            held.append(status(tmp_path / "run").working)
+
+        def start(self, stage: str, total: int | None, finished: int) -> None:
+            if stage == "sample":
+                with pytest.raises(ArtifactError, match="Another process is working"):
+                    run(loaded, tmp_path / "run", options())
+
+    estimate(loaded, tmp_path / "run", RunOptions(progress=Looking()), rows=4)
+    assert held[-4:] == [True] * 4
+    assert status(tmp_path / "run").working is False
 
 
 def test_a_sample_of_failures_is_no_estimate(source: Path, tmp_path: Path, fake_server: Serve):

@@ -160,7 +160,7 @@ def test_only_the_failed_are_asked_again_and_the_report_is_made_anew(
     failed = {one.id: one for one in before.values() if isinstance(one, Rejected) and one.failed}
     assert len(before) == COUNT and 3 <= len(failed) < COUNT - 5
     assert f"{len(failed)} failed; --retry asks for them again" in shown(str(out))
-    report = (out / "4-report/manifest.json").stat().st_mtime_ns
+    report = (out / "5-report/manifest.json").stat().st_mtime_ns
     first = server.stats()
 
     retry(out, options())
@@ -179,7 +179,7 @@ def test_only_the_failed_are_asked_again_and_the_report_is_made_anew(
     unknown = sum(now["refused"].values()) - sum(first["refused"].values())  # response_format
     assert now["requests"] - first["requests"] == len(new) + refused + unknown
     assert max(now["answered"].values()) == 1
-    assert (out / "4-report/manifest.json").stat().st_mtime_ns > report
+    assert (out / "5-report/manifest.json").stat().st_mtime_ns > report
     # They are marked, were made from the prompts of their round, and are in nobody's prompt.
     again = [after[one] for one in failed]
     made = [one for one in again if isinstance(one, Instance)]
@@ -228,6 +228,19 @@ def test_a_retry_gives_what_no_failure_would_have_given_but_for_the_feedback(
     assert plain == {one.id: one for one in outcomes(whole).values() if isinstance(one, Instance)}
 
 
+def test_where_all_failed_the_command_that_lists_them_is_named(
+    recipe: Recipe, fake_server: Serve, tmp_path: Path
+):
+    used, out = options(), tmp_path / "run"
+    address = model(fake_server(fault={"context_length": 1.0}))
+    pipeline.run(read_recipe(recipe(address)), out, used)
+    assert isinstance(used.progress, Noting)
+    (note,) = (note for note in used.progress.notes if "was accepted" in note)
+    assert f"none of {COUNT} functions" in note
+    assert f"the reason model_refused ({COUNT})" in note
+    assert f"`wavecoder failed {out}`" in note
+
+
 def test_nothing_that_failed_is_said_and_nothing_is_done(
     recipe: Recipe, fake_server: Serve, tmp_path: Path
 ):
@@ -265,7 +278,7 @@ def test_a_stopped_run_asks_for_its_failed_and_stays_stopped(
     assert {one.id for one in failures(out)} <= failed
     pipeline.run(loaded, out, options())
     assert len(outcomes(out)) == COUNT
-    assert (out / "4-report/manifest.json").exists()
+    assert (out / "5-report/manifest.json").exists()
     assert max(server.stats()["answered"].values()) == 1
 
 
@@ -375,9 +388,31 @@ def test_a_stage_that_the_run_went_past_is_no_part_of_it(
 
 def test_a_folder_without_a_run_stays_as_it_is(tmp_path: Path):
     for call in (lambda out: retry(out, options()), lambda out: list(failures(out))):
-        with pytest.raises(ConfigError, match="has asked no models yet"):
+        with pytest.raises(ConfigError, match="There is no folder"):
             call(tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_a_retry_that_its_prices_or_ledger_forbid_leaves_the_run_as_it_is(
+    recipe: Recipe, fake_server: Serve, tmp_path: Path
+):
+    out = tmp_path / "run"
+    pipeline.run(
+        read_recipe(recipe(model(fake_server(fault={"context_length": 0.2})))), out, options()
+    )
+    assert list(failures(out))
+    before = {path: path.read_bytes() for path in out.rglob("*.*") if path.is_file()}
+    with pytest.raises(ConfigError, match="needs the price of fake, which is unknown"):
+        retry(out, options(max_cost=1.0))
+    with pytest.raises(ConfigError, match=r"Cannot read the prices .*none\.yaml"):
+        retry(out, options(prices=tmp_path / "none.yaml"))
+    foreign = tmp_path / "foreign.sqlite"
+    with sqlite3.connect(foreign) as database:
+        database.execute("create table songs (title)")
+    with pytest.raises(ArtifactError, match="a database of another program"):
+        retry(out, RunOptions(replies=foreign))
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert (out / "5-report/manifest.json").exists()
 
 
 def test_replies_that_stand_elsewhere_are_found_again(
@@ -464,7 +499,7 @@ def test_a_kill_at_any_moment_of_a_retry_loses_nothing(
             break
     now = outcomes(out)
     assert len(now) == COUNT and {key: now[key] for key in rows} == rows
-    assert (out / "4-report/manifest.json").exists()
+    assert (out / "5-report/manifest.json").exists()
     assert before.items() <= paid(server, out).items()
 
 

@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 
 from wavecoder import pipeline
 from wavecoder.artifact import Artifact
+from wavecoder.cli.failed import failed
+from wavecoder.cli.show import near, show
 from wavecoder.cli.status import status as command
 from wavecoder.errors import ArtifactError, ConfigError, StoppedError
 from wavecoder.journal import Journal
@@ -262,14 +264,36 @@ def test_an_input_that_failed_and_is_tried_again_is_in_its_last_state(stopped):
     assert (stage.accepted, stage.failed, stage.done) == (5, {"model_failed": 1}, 8)
 
 
-def test_a_folder_that_is_no_run_is_one_sentence(tmp_path):
-    with pytest.raises(ConfigError, match="holds no run"):
-        status(tmp_path)
-    with pytest.raises(ConfigError, match="No such file"):
-        status(tmp_path / "absent")
+def test_a_folder_that_is_no_run_is_one_sentence_and_the_same_in_every_command(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="Not a directory"):
-        status(tmp_path / "file")
+    do = "Give the folder named with -o in `wavecoder run`."
+    for folder, words in (
+        (tmp_path, f"{tmp_path} holds no run. {do}"),
+        (tmp_path / "absent", f"There is no folder {tmp_path / 'absent'}. {do}"),
+        (tmp_path / "file", f"{tmp_path / 'file'} is no folder. {do}"),
+    ):
+        for look in (
+            status,
+            show,
+            failed,
+            lambda run: failed(run, retry=True),
+            lambda run: near(run, "f"),
+        ):
+            with pytest.raises(ConfigError) as caught:
+                look(folder)
+            assert str(caught.value) == words
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_run_that_is_not_far_enough_is_one_and_its_status_says_how_far(run):
+    (run / ".lock").touch()
+    do = f"`wavecoder status {run}` says how far it is."
+    with pytest.raises(ConfigError, match="has no complete stage yet") as caught:
+        show(run)
+    assert str(caught.value).endswith(do)
+    with pytest.raises(ConfigError, match="has asked no models yet") as caught:
+        failed(run)
+    assert str(caught.value).endswith(do)
 
 
 def test_a_run_in_which_nothing_is_begun_is_one(run):
@@ -284,7 +308,7 @@ import sys
 from pathlib import Path
 from wavecoder import pipeline
 
-with pipeline._locked(Path(sys.argv[1])):
+with pipeline.holding(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -301,11 +325,11 @@ def test_the_lock_is_seen_and_left_alone(stopped):
         assert process.stdout.readline() == "held\n"
         assert status(run).working is True
         assert only(status(run), "generate").state == "running"
-        with pytest.raises(ArtifactError, match="Another process"), pipeline._locked(run):
+        with pytest.raises(ArtifactError, match="Another process"), pipeline.holding(run):
             pass
     assert status(run).working is False
     assert only(status(run), "generate").state == "stopped"
-    with pipeline._locked(run):  # looking holds it no longer
+    with pipeline.holding(run):  # looking holds it no longer
         assert status(run).working is True
 
 
@@ -345,7 +369,7 @@ LIVE = textwrap.dedent(
 
     progress._SECONDS_FOR_A_RATE = 0.0  # as if it had taken longer
     run = Path(sys.argv[1])
-    with pipeline._locked(run):
+    with pipeline.holding(run):
         run_stage(Generate(), Context(
             folder=run / "3-generate", seed=0, stage="generate", upstream={},
             replies=run / "replies.sqlite", stop=Event(),
@@ -386,7 +410,7 @@ def test_the_words_of_a_stage_without_a_journal_are_those_of_its_process(run, ma
     ctx.progress.start("select", 20, 0)
     ctx.progress.step("embedded", 3, 10)
     ctx.progress._write()
-    with pipeline._locked(run):
+    with pipeline.holding(run):
         assert "\n  3 of 10 embedded (" in shown(str(run))
 
 
@@ -440,10 +464,17 @@ def test_a_ledger_from_before_endpoints_is_read(run):
     assert (one.model, one.endpoint, one.count, one.completion_tokens) == ("m", None, 1, 2)
 
 
-@pytest.mark.parametrize("content", [b"", b"no database at all, and longer than its header" * 9])
-def test_a_damaged_ledger_hides_nothing_else(stopped, content):
+def test_a_ledger_without_a_byte_has_no_replies(stopped):
     run = stopped(3)
-    (run / "replies.sqlite").write_bytes(content)
+    (run / "replies.sqlite").touch()  # as a kill leaves it
+    found = status(run)
+    assert (found.replies, found.trouble) == ((), None)
+    assert "replies" not in shown(str(run))
+
+
+def test_a_damaged_ledger_hides_nothing_else(stopped):
+    run = stopped(3)
+    (run / "replies.sqlite").write_bytes(b"no database at all, and longer than its header" * 9)
     found = status(run)
     assert found.replies == ()
     assert "Check that it is a ledger." in (found.trouble or "")

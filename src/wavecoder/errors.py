@@ -13,6 +13,7 @@ WaveCoderError                exit 1
 │   ├── ModelNotFoundError    exit 2   a model name or file that does not exist
 │   ├── RefusedRequestError   exit 1   this one request can never succeed (too long, say)
 │   └── FailedRequestError    exit 1   this one request failed again and again, others did not
+├── SandboxError              exit 1   programs cannot be run as they must be
 ├── BudgetError               exit 3   the money or the tokens allowed are spent
 └── StoppedError              exit 130 the user pressed Ctrl-C; what was finished is saved
 ```
@@ -32,6 +33,7 @@ __all__ = [
     "PluginError",
     "RecordError",
     "RefusedRequestError",
+    "SandboxError",
     "StaleArtifactError",
     "StoppedError",
     "WaveCoderError",
@@ -100,6 +102,10 @@ class RefusedRequestError(ModelError):
 
 class FailedRequestError(ModelError):
     """This one request failed again and again while others were answered; not fatal to a run."""
+
+
+class SandboxError(WaveCoderError, RuntimeError):
+    """Programs cannot be run as they must be; never a program's own failure."""
 
 
 class BudgetError(WaveCoderError):

@@ -9,6 +9,7 @@ raw code    coreset    instances    figures, one HTML page
 """
 
 import fcntl
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,10 +21,10 @@ from typing import IO, Any, NamedTuple
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from wavecoder.artifact import Artifact, read_json, writing
+from wavecoder.artifact import Artifact, Manifest, read_json, writing
 from wavecoder.errors import ArtifactError, ConfigError
 from wavecoder.journal import Journal
-from wavecoder.plugins import configure, nearest, validate
+from wavecoder.plugins import configure, nearest, plugin_names, validate
 from wavecoder.progress import Recorded, Silent
 from wavecoder.protocols import Limits, Progress, Stage
 from wavecoder.records import FAILED_REASONS, Rejected
@@ -35,7 +36,11 @@ __all__ = [
     "RunOptions",
     "StageInfo",
     "artifacts",
+    "check_ledger",
+    "check_models",
+    "check_run",
     "failures",
+    "holding",
     "read_recipe",
     "retry",
     "run",
@@ -55,6 +60,7 @@ STAGES = (
     StageInfo("collect", "cut functions out of source code, filter them, drop duplicates"),
     StageInfo("select", "embed the functions and pick the most diverse ones (k-center greedy)"),
     StageInfo("generate", "write an instance for each, judge it rule by rule, feed it back"),
+    StageInfo("evaluate", "sample a model's answers to benchmarks and run them in a sandbox"),
     StageInfo("report", "count what happened and show it on one HTML page"),
 )
 
@@ -72,6 +78,7 @@ class Recipe(BaseModel):
     collect: dict[str, Any] | None = None
     select: dict[str, Any] | None = None
     generate: dict[str, Any] | None = None
+    evaluate: dict[str, Any] | None = None
     report: dict[str, Any] | None = None
 
     def tables(self) -> dict[str, dict[str, Any]]:
@@ -160,6 +167,8 @@ def stages(recipe: Recipe, first: str | None = None, last: str | None = None) ->
             )
     low, high = order.index(first or order[0]), order.index(last or order[-1])
     wanted = order[low : high + 1]
+    if "generate" in wanted:
+        _check_addresses(recipe.generate or {})
     found = [
         configure("stages", name, table, name)
         for name, table in recipe.tables().items()
@@ -168,6 +177,57 @@ def stages(recipe: Recipe, first: str | None = None, last: str | None = None) ->
     if not found:
         raise ConfigError("The recipe has no table for a stage that is to run. Add one.")
     return found
+
+
+def _check_addresses(generate: Mapping[str, Any]) -> None:
+    """Refuse an address without http://, which would be taken for a kind of model."""
+    from wavecoder.llm.address import with_scheme
+
+    for key in ("generator", "discriminator"):
+        spec = generate.get(key)
+        if not isinstance(spec, str) or spec.partition(":")[0] in plugin_names("models"):
+            continue
+        whole = with_scheme(spec)
+        if whole is not None:
+            raise ConfigError(
+                f"generate.{key} is {spec!r}, which does not begin with http:// or https://; "
+                f"write {whole}."
+            )
+
+
+def check_models(stage: Stage, replies: Path, limits: Limits) -> None:
+    """Refuse now what would end a stage that asks models before it asks; for others do nothing.
+
+    Nothing is sent, and a ledger that is not there is not made.
+
+    Raises:
+        ConfigError: The user's prices cannot be read, or there is a cap on cost and a model's price
+            is unknown.
+        ArtifactError: The ledger of replies is damaged, or no ledger of this version.
+    """
+    models = getattr(stage, "models", ())
+    if not models:
+        return
+    from wavecoder.llm import Budget
+
+    prices = stage.prices(limits.prices)  # type: ignore[attr-defined]  # who has models has prices
+    budget = Budget(prices=prices, max_cost=limits.max_cost, max_tokens=limits.max_tokens)
+    for model in models:
+        budget.check(model.identity)
+    check_ledger(replies)
+
+
+def check_ledger(replies: Path) -> None:
+    """Refuse a ledger of replies that cannot be used; one that is not there is not made.
+
+    Raises:
+        ArtifactError: It is damaged, or no ledger of this version.
+    """
+    from wavecoder.llm import Ledger
+
+    if replies.exists():
+        with Ledger(replies) as ledger:
+            ledger.usage()  # goes through all of it
 
 
 def stage_folder(out: Path, name: str) -> Path:
@@ -195,6 +255,30 @@ def artifacts(out: Path) -> dict[str, Artifact]:
         ) from error
 
 
+def check_run(out: Path) -> None:
+    """Refuse a folder that is not that of a run.
+
+    Raises:
+        ConfigError: There is no such folder, no run in it, or it cannot be read.
+    """
+    do = "Give the folder named with -o in `wavecoder run`."
+    signs = [".lock", *_stage_folders()]
+    try:
+        found = {path.name for path in out.iterdir()}
+    except FileNotFoundError as error:
+        raise ConfigError(f"There is no folder {out}. {do}") from error
+    except NotADirectoryError as error:
+        raise ConfigError(f"{out} is no folder. {do}") from error
+    except OSError as error:
+        raise ConfigError(f"Cannot look into {out}: {error.strerror}. {do}") from error
+    if found.isdisjoint(signs):
+        raise ConfigError(f"{out} holds no run. {do}")
+
+
+def _stage_folders() -> list[str]:
+    return [stage_folder(Path(), stage.name).name for stage in STAGES]
+
+
 def run(
     recipe: Recipe,
     out: Path,
@@ -206,13 +290,20 @@ def run(
     """Bring the stages of `recipe` in the folder `out` to completion; return their artifacts.
 
     Raises:
-        ConfigError: The recipe does not fit, or `out` cannot be used.
+        ConfigError: The recipe does not fit, the prices of its models are not known as they must
+            be, or `out` cannot be used.
         StaleArtifactError: `out` holds a run of another recipe.
+        ArtifactError: The ledger of replies is damaged, or another process works on the run.
         StoppedError: The user asked to stop; the same call goes on from there.
     """
     todo = stages(recipe, first, last)
     before = [name for name in recipe.tables() if name not in {stage.name for stage in todo}]
-    with _locked(out):
+    for stage in todo:
+        # One that is complete asks nothing, and then needs no prices and no ledger.
+        whole = (stage_folder(out, stage.name) / "manifest.json").exists()
+        if not whole or options.on_existing is OnExisting.REPLACE:
+            check_models(stage, options.replies or out / "replies.sqlite", options.limits)
+    with holding(out):
         upstream: dict[str, Artifact] = {}
         if first is not None:
             for name in before:
@@ -221,7 +312,23 @@ def run(
         for stage in todo:
             ctx = _context(stage, recipe.seed, out, upstream, options)
             upstream[stage.name] = run_stage(stage, ctx, options.on_existing)
+            if stage.name == "generate":
+                _say_if_nothing_was_kept(upstream[stage.name].manifest, out, options.progress)
     return upstream
+
+
+def _say_if_nothing_was_kept(manifest: Manifest, out: Path, progress: Progress) -> None:
+    """Say what most functions were rejected for, and where to look, if none was accepted."""
+    if manifest.kept or not manifest.inputs:
+        return
+    reason, count = max(manifest.rejected.items(), key=lambda item: item[1])
+    look = "`wavecoder preview RECIPE` prints some with all that was asked and answered"
+    if reason in FAILED_REASONS:
+        look = f"`wavecoder failed {out}` says what went wrong with each of these"
+    progress.note(
+        f"generate: none of {manifest.inputs:,} functions was accepted, most often for the reason "
+        f"{reason} ({count:,}); `wavecoder show {out}` counts every reason, and {look}."
+    )
 
 
 def retry(out: Path, options: RunOptions) -> Mapping[str, Artifact]:
@@ -234,11 +341,13 @@ def retry(out: Path, options: RunOptions) -> Mapping[str, Artifact]:
         The artifacts up to the last that is complete.
 
     Raises:
-        ConfigError: The run has no stage that asks models.
+        ConfigError: The run has no stage that asks models, or its prices are not known as they
+            must be.
+        ArtifactError: The ledger of replies is damaged, or another process works on the run.
         StoppedError: The user asked to stop; the same call, or `run`, goes on from there.
     """
     next(failures(out), None)  # before a folder is made where there is no run
-    with _locked(out):
+    with holding(out):
         folder = stage_folder(out, "generate")
         any_failed = next(failures(out), None) is not None
         if not any_failed:
@@ -253,6 +362,7 @@ def retry(out: Path, options: RunOptions) -> Mapping[str, Artifact]:
             if (behind := stage_folder(out, name)).joinpath("config.yaml").exists()
         ]
         if any_failed or not whole.exists():
+            check_models(stage, options.replies or out / "replies.sqlite", options.limits)
             for one in after:
                 _forget(stage_folder(out, one.name))  # first: a kill could leave it as complete
         seed = int(began["seed"])
@@ -263,6 +373,7 @@ def retry(out: Path, options: RunOptions) -> Mapping[str, Artifact]:
             options.progress.note("the rest of the functions is for `wavecoder run` to go on with")
             return upstream
         upstream["generate"] = made
+        _say_if_nothing_was_kept(made.manifest, out, options.progress)
         for one in after:
             ctx = _context(one, seed, out, upstream, options)
             upstream[one.name] = run_stage(one, ctx)
@@ -288,8 +399,9 @@ def failures(out: Path) -> Iterator[Rejected]:
     """Yield the inputs of a run, complete or not, to which no model replied.
 
     Raises:
-        ConfigError: The folder holds no run that asked models.
+        ConfigError: The folder holds no run, or one that asked no models.
     """
+    check_run(out)
     folder = stage_folder(out, "generate")
     if (folder / "manifest.json").exists():
         yield from (one for one in Artifact.open(folder).rejected() if one.failed)
@@ -300,7 +412,7 @@ def failures(out: Path) -> Iterator[Rejected]:
             yield Rejected.model_validate(line["record"])
     else:
         raise ConfigError(
-            f"{out} has asked no models yet. Give the folder named with -o in `wavecoder run`."
+            f"The run {out} has asked no models yet. `wavecoder status {out}` says how far it is."
         )
 
 
@@ -338,9 +450,20 @@ def _context(
 
 
 @contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Make the run folder and hold it: two processes in one run would mix their journals."""
+def holding(out: Path) -> Iterator[None]:
+    """Make the run folder and hold it: two processes in one run would mix their journals.
+
+    Raises:
+        ConfigError: The folder lies in that of a stage, or cannot be written.
+        ArtifactError: Another process holds it.
+    """
     try:
+        stage = _stage_around(out)
+        if stage is not None:
+            raise ConfigError(
+                f"{out} would lie in {stage}, the folder of a stage of another run. "
+                f"Name one outside of that with -o."
+            )
         out.mkdir(parents=True, exist_ok=True)
         file = (out / ".lock").open("a")
     except OSError as error:
@@ -355,6 +478,17 @@ def _locked(out: Path) -> Iterator[None]:
                 f"Another process is working on {out}. Wait for it, or name another folder with -o."
             ) from error
         yield
+
+
+def _stage_around(out: Path) -> Path | None:
+    """Return the stage folder of a run that `out` is or lies in."""
+    whole = Path(os.path.realpath(out))
+    names = _stage_folders()
+    for folder in (whole, *whole.parents):
+        signs = (folder.parent / ".lock", folder / "manifest.json", folder / "started.json")
+        if folder.name in names and any(sign.exists() for sign in signs):
+            return folder
+    return None
 
 
 def _lock(file: IO[str]) -> None:

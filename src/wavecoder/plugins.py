@@ -19,9 +19,10 @@ __all__ = ["configure", "load_plugin", "nearest", "plugin_names", "validate"]
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """Return ` Did you mean 'x'?`, or `` when nothing in `known` is near `name`."""
-    close = get_close_matches(name, known, n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    """Return ` Did you mean 'x'?`, or `` when nothing in `known` is near `name`, in any case."""
+    small = {one.lower(): one for one in reversed(known)}
+    close = get_close_matches(name.lower(), small, n=1)
+    return f" Did you mean {small[close[0]]!r}?" if close else ""
 
 
 def plugin_names(group: str) -> list[str]:

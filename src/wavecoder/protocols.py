@@ -5,16 +5,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from wavecoder.records import ChatReply, ChatRequest, RawCode, Record, Rejected
+from wavecoder.records import ChatReply, ChatRequest, Problem, RawCode, Record, Rejected
 
 if TYPE_CHECKING:
     from random import Random
 
     import numpy as np
 
+    from wavecoder.sandbox import Job, Report
     from wavecoder.stage import Context
 
-__all__ = ["ChatModel", "Embedder", "Filter", "Limits", "Progress", "Selector", "Source", "Stage"]
+__all__ = [
+    "Benchmark",
+    "ChatModel",
+    "Embedder",
+    "Filter",
+    "Limits",
+    "Progress",
+    "Sandbox",
+    "Selector",
+    "Source",
+    "Stage",
+]
 
 
 class Stage(Protocol):
@@ -163,7 +175,8 @@ class Embedder(Protocol):
 
     An embedder may also say, as attributes, how it likes to be used: `at_once` (functions it is
     given at a time), `parallel` (copies of it may work in several processes), `cached` (its vectors
-    are worth keeping on disk, as they do not depend on `fit`), `dimensions` (how long they are).
+    are worth keeping on disk, as they do not depend on `fit`), `dimensions` (how long they are),
+    `free` (it works on this machine, so that code with a secret in it may be shown to it).
     """
 
     def identity(self) -> Mapping[str, object]:
@@ -242,6 +255,8 @@ class Limits:
     """A file of prices of your own."""
     max_failed: float = 0.5
     """Share of the last 100 inputs that may fail before the run stops."""
+    unsandboxed: bool = False
+    """Programs that a model wrote may run without isolation where there is no sandbox."""
 
 
 class ChatModel(Protocol):
@@ -283,6 +298,78 @@ class ChatModel(Protocol):
 
     async def close(self) -> None:
         """Release the model; idempotent."""
+
+
+class Benchmark(Protocol):
+    r"""Problems with tests, in one language or in several.
+
+    ```python
+    class Doubling:
+        languages = ("python",)
+
+        def problems(self, language, path=None):
+            return [
+                Problem(
+                    id="Doubling/0",
+                    benchmark="doubling",
+                    language=language,
+                    prompt="def double(x):\n",
+                    entry_point="double",
+                    canonical_solution="    return 2 * x\n",
+                    test="def check(double):\n    assert double(2) == 4\n",
+                )
+            ]
+    ```
+
+    The object itself, not its class, is what the entry point names.
+    """
+
+    languages: tuple[str, ...]
+    """Names from `wavecoder.languages`; with more than one, a benchmark's name ends in its own."""
+
+    def problems(self, language: str, path: Path | None = None) -> list[Problem]:
+        """Return the problems in a language, in an order of their own that never changes.
+
+        Args:
+            language: One of `languages`.
+            path: The data, where the caller has it; without one the benchmark finds it.
+
+        Raises:
+            ConfigError: The data is not there, or not what it should be.
+        """
+
+
+class Sandbox(Protocol):
+    """Where programs run that a model wrote.
+
+    ```python
+    class Refusing:
+        isolated, weaknesses = True, []
+
+        def run(self, job):
+            return Report(steps=(), memory=False, isolated=True, problem="it runs nothing")
+
+        def close(self):
+            pass
+    ```
+    """
+
+    isolated: bool
+    """False where a program could reach the host."""
+
+    @property
+    def weaknesses(self) -> Sequence[str]:
+        """Return what is held less firmly here than it could be, a sentence each."""
+
+    def run(self, job: "Job") -> "Report":
+        """Run a job by itself; nothing of it is left afterwards. May be called by several threads.
+
+        Raises:
+            SandboxError: The host is at its end; no verdict on the program.
+        """
+
+    def close(self) -> None:
+        """Remove what was made on the host; idempotent."""
 
 
 class Progress(Protocol):

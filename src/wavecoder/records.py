@@ -15,16 +15,21 @@ __all__ = [
     "ChatReply",
     "ChatRequest",
     "Example",
+    "Execution",
     "Figure",
     "FinishReason",
     "Instance",
     "LicenseSource",
     "Message",
+    "Mode",
+    "Problem",
     "RawCode",
     "Record",
     "Rejected",
     "RuleVerdict",
     "Sampling",
+    "Status",
+    "Trial",
     "Verdict",
     "digest",
     "place",
@@ -219,6 +224,112 @@ class Example(Record):
     """Why it is good or bad, in a sentence or two."""
 
 
+class Problem(Record):
+    """One item of a benchmark. Its id is the benchmark's own: `HumanEval/12`, `Go/3`, `Mbpp/11`.
+
+    The fields bear the names that HumanEval and HumanEvalPack give them; one that a benchmark does
+    not have is empty.
+    """
+
+    benchmark: str
+    """`humaneval`, `mbpp+`, `humanevalfix-go`."""
+    language: str
+    """A name from `wavecoder.languages`."""
+    prompt: str
+    """HumanEval: imports, helpers, signature and docstring; MBPP: the task in a sentence."""
+    entry_point: str
+    """The function that the tests call."""
+    canonical_solution: str
+    """HumanEval: the function's body; MBPP: a whole program."""
+    test: str
+    """The tests as the benchmark has them, one program text; MBPP: the asserts, a line each."""
+    test_setup: str = ""
+    """What the tests need first: MBPP's set-up (it runs after the candidate), Go's imports."""
+    declaration: str = ""
+    """HumanEvalPack: imports, helpers and signature, without the docstring."""
+    imports: str = ""
+    """HumanEvalPack, Go: the import block of the prompt."""
+    docstring: str = ""
+    instruction: str = ""
+    """HumanEvalPack: the words of HumanEvalSynthesize."""
+    buggy_solution: str = ""
+    bug_type: str = ""
+    inputs: tuple[tuple[Any, ...], ...] = ()
+    """HumanEval+ and MBPP+: arguments the function is called with, the base ones first."""
+    base_inputs: int = 0
+    """How many of `inputs` are the base benchmark's own."""
+    atol: float = 0.0
+    """HumanEval+ and MBPP+: how far floats may be off."""
+
+
+class Mode(StrEnum):
+    """By which rule a program passes."""
+
+    PUBLISHED = "published"
+    """The benchmark's own, so that numbers compare with papers."""
+    STRICT = "strict"
+    """Tests are decided where the program cannot reach, and it ends as it should."""
+
+
+class Status(StrEnum):
+    """How a program's execution ended."""
+
+    PASSED = "passed"
+    WRONG = "wrong"
+    """A test refused what it gave back."""
+    ERROR = "error"
+    """An exception, a signal, or an end before the tests were through."""
+    COMPILE_ERROR = "compile_error"
+    TIMEOUT = "timeout"
+    MEMORY = "memory"
+    OUTPUT = "output"
+    """It wrote more than it may."""
+    VIOLATION = "violation"
+    """It was ended because of what it tried to do."""
+    HARNESS = "harness"
+    """Our fault or the machine's; never counted as the program's."""
+
+
+class Execution(Value):
+    """One run of a program in the sandbox."""
+
+    status: Status
+    detail: str = ""
+    """One sentence, or the last words of the program's own message."""
+    seconds: float
+    """Wall time, compilation included."""
+    cpu_seconds: float
+    isolated: bool
+    """False where it ran outside a sandbox, by the user's leave."""
+    attempts: int = 1
+    """2 where it was run again alone."""
+
+
+class Trial(Record):
+    """One sampled completion of a problem, with its executions."""
+
+    benchmark: str
+    task_id: str
+    language: str
+    index: int
+    """Which of the n samples, from 0."""
+    completion: str
+    """The model's raw text."""
+    program: str
+    """The candidate program extracted from it, without tests."""
+    bug_type: str = ""
+    """HumanEvalPack: the kind of bug in the problem's buggy solution."""
+    published: Execution | None = None
+    """Its execution by the benchmark's own rule; None where it was not run so."""
+    strict: Execution | None = None
+
+    @property
+    def executions(self) -> dict[Mode, Execution]:
+        """Return its executions by mode."""
+        both = {Mode.PUBLISHED: self.published, Mode.STRICT: self.strict}
+        return {mode: one for mode, one in both.items() if one is not None}
+
+
 class Figure(Record):
     """A number in the report."""
 
@@ -252,6 +363,8 @@ class Sampling(Value):
     """Most tokens in the reply."""
     seed: int = 0
     """Random seed of the sampler."""
+    stop: tuple[str, ...] | None = None
+    """Texts that end the reply and are not part of it."""
 
 
 class ChatRequest(Value):
@@ -261,6 +374,8 @@ class ChatRequest(Value):
     sampling: Sampling = Sampling()
     reply_schema: dict[str, Any] | None = None
     """A JSON schema that the reply should fit, where the model can be held to one."""
+    raw: bool | None = None
+    """True: the only message is a text to go on with, not a turn of a chat."""
     attempt: int = 0
     """Which attempt at the same input asks; another attempt is another request."""
 

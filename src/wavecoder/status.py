@@ -21,7 +21,7 @@ import yaml
 from wavecoder.artifact import Artifact
 from wavecoder.errors import ArtifactError, ConfigError
 from wavecoder.journal import Journal
-from wavecoder.pipeline import STAGES, stage_folder
+from wavecoder.pipeline import STAGES, check_run, stage_folder
 from wavecoder.records import FAILED_REASONS
 
 __all__ = ["Replies", "StageStatus", "Status", "status"]
@@ -114,11 +114,7 @@ def status(folder: Path) -> Status:
 
 
 def _look(folder: Path) -> Status:
-    signs = [".lock", *(stage_folder(folder, stage.name).name for stage in STAGES)]
-    if {path.name for path in folder.iterdir()}.isdisjoint(signs):
-        raise ConfigError(
-            f"{folder} holds no run. Give the folder named with -o in `wavecoder run`."
-        )
+    check_run(folder)
     working = _held(folder / ".lock")
     progress = _progress(folder / "progress.json") if working is not False else {}
     stages = tuple(_stages(folder, working))
@@ -258,7 +254,8 @@ def _count(folder: Path) -> tuple[int, Counter[str]]:
 
 def _replies(path: Path) -> tuple[tuple[Replies, ...], str | None]:
     """Return what the ledger holds by model and endpoint; or nothing, and why."""
-    if not path.exists():
+    # Killed between making the file and its table, a process leaves it without a byte.
+    if not path.exists() or not path.stat().st_size:
         return (), None
     # Where nobody has the ledger open, an ordinary reader would leave files of its own beside it.
     mode = "mode=ro" if path.with_name(path.name + "-wal").exists() else "mode=ro&immutable=1"

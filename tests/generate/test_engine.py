@@ -6,7 +6,7 @@ import re
 import resource
 import sqlite3
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,6 @@ from wavecoder.records import (
     RawCode,
     Rejected,
     Sampling,
-    digest,
 )
 from wavecoder.stage import Context, OnExisting, run_stage
 
@@ -44,38 +43,6 @@ Make = Callable[..., Context]
 Serve = Callable[..., FakeServer]
 
 FILES = ("records.parquet", "rejected.parquet")
-
-
-class Functions:
-    """Stands before `generate`: small real functions."""
-
-    name, data_version, streaming, writes = "functions", 1, False, RawCode
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self.config = Generate.Config(generator="scripted:x")
-
-    def identity(self) -> dict[str, object]:
-        return {"count": self.count}
-
-    def inputs(self, ctx: Context) -> Iterator[RawCode]:
-        for number in range(self.count):
-            yield RawCode(
-                id=digest(str(number)),
-                language="python",
-                name=f"add_{number}",
-                code=f"def add_{number}(x):\n    if x > {number}:\n        return x + {number}\n"
-                f"    return {number}",
-                docstring=f"Adds {number} to large numbers.",
-                source="test",
-                path="t.py",
-                start_line=1,
-                end_line=4,
-                content_hash=digest(str(number)),
-            )
-
-    def run(self, inputs: Iterable[RawCode], ctx: Context) -> Iterator[RawCode]:
-        yield from inputs
 
 
 class Plain:
@@ -166,21 +133,12 @@ def plain(model: ChatModel, calls: int = 1, **config: object) -> Generate:
     return stage
 
 
-def served(url: str, **config: object) -> Generate:
-    """The paper's method over a real socket."""
+def served(url: str, first_wait: float = 0.002, **config: object) -> Generate:
+    """The paper's method over a real socket; all waits are multiples of the first, else 0.5 s."""
     table = {"generator": f"{url}#fake", "target_languages": ["javascript"], **config}
     stage = Generate(Generate.Config.model_validate(table))
-    stage.generator = stage.discriminator = HttpModel(f"{url}#fake", first_wait=0.002)
+    stage.generator = stage.discriminator = HttpModel(f"{url}#fake", first_wait=first_wait)
     return stage
-
-
-@pytest.fixture
-def coreset(make_context: Make) -> Callable[[int], dict[str, Artifact]]:
-    def make(count: int) -> dict[str, Artifact]:
-        ctx = make_context("functions", folder=f"functions-{count}")
-        return {"functions": run_stage(Functions(count), ctx)}  # type: ignore[arg-type]
-
-    return make
 
 
 Coreset = Callable[[int], dict[str, Artifact]]
@@ -496,6 +454,52 @@ def test_one_state_each_over_a_server_with_faults(
     assert max(server.stats()["answered"].values()) == 1  # nothing is asked twice after success
     refused = [one for one in artifact.rejected() if one.failed]
     assert all(one.task for one in refused)
+
+
+def test_an_endpoint_that_is_down_for_ten_minutes_costs_no_function(
+    make_context: Make, coreset: Coreset, fake_server: Serve, tmp_path: Path
+):
+    upstream, minute = coreset(60), 60.0 / 1_000  # a thousandth of the waits of a real run
+    whole = make_context("generate", upstream, folder="whole")
+    whole.replies = tmp_path / "whole.sqlite"
+    undisturbed = run_stage(served(fake_server().url), whole)
+    ctx = make_context("generate", upstream)
+    server = fake_server(latency=0.005, down_after=40, down_for=10 * minute)
+    artifact = run_stage(served(server.url, first_wait=0.5 / 1_000), ctx)
+    assert contents(artifact) == contents(undisturbed)
+    assert not any(one.failed for one in artifact.rejected())
+    notes = [note for note in ctx.progress.notes if "does not reply" in note]  # type: ignore[attr-defined]
+    assert notes and all("trying it now and then" in note for note in notes)
+
+
+def test_an_endpoint_that_is_down_for_good_ends_the_run_which_goes_on_elsewhere(
+    make_context: Make, coreset: Coreset, fake_server: Serve, tmp_path: Path
+):
+    upstream = coreset(60)
+    ctx = make_context("generate", upstream)
+    server = fake_server(latency=0.005, down_after=40, down_for=3_600.0)
+    with pytest.raises(ModelError, match=r"does not answer \(.*; for \d+ s\)\. Check that it runs"):
+        run_stage(served(server.url, first_wait=0.5 / 2_000), ctx)  # half an hour is 0.9 s
+    with Ledger(ctx.replies) as ledger:
+        kept = ledger.count()
+    assert kept > 0
+    other = fake_server()
+    artifact = run_stage(served(other.url), ctx)
+    assert not any(one.failed for one in artifact.rejected())
+    with Ledger(ctx.replies) as ledger:
+        assert other.stats()["ok"] == ledger.count() - kept  # what was there was not asked again
+    whole = make_context("generate", upstream, folder="whole")
+    whole.replies = tmp_path / "whole.sqlite"
+    assert contents(run_stage(served(other.url), whole)) == contents(artifact)
+
+
+def test_an_endpoint_that_fails_everything_ends_the_run_early_and_says_why(
+    make_context: Make, coreset: Coreset, fake_server: Serve
+):
+    server = fake_server(fault={"http_500": 1.0})
+    with pytest.raises(ModelError, match=r"51 of the last 51 functions failed.*HTTP 500: The serv"):
+        run_stage(served(server.url, first_wait=0.0005), make_context("generate", coreset(300)))
+    assert server.stats()["requests"] < 200 * 8
 
 
 # What a run may cost

@@ -18,47 +18,10 @@ from wavecoder.errors import (
 from wavecoder.generate import Generate
 from wavecoder.llm import ScriptedModel
 from wavecoder.protocols import Limits
-from wavecoder.records import ChatRequest, Instance, RawCode, digest
+from wavecoder.records import ChatRequest, Instance, RawCode
 from wavecoder.stage import Context, run_stage
 
 Make = Callable[..., Context]
-
-
-class Functions:
-    """Stands before `generate`: small real functions."""
-
-    name, data_version, streaming, writes, config = "functions", 1, True, RawCode, None
-
-    class Config:
-        pass
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self.config = Generate.Config(generator="scripted:x")
-
-    def identity(self) -> dict[str, object]:
-        return {"count": self.count}
-
-    def inputs(self, ctx: Context) -> list[RawCode]:
-        return [
-            RawCode(
-                id=digest(str(number)),
-                language="python",
-                name=f"add_{number}",
-                code=f"def add_{number}(x):\n    if x > {number}:\n        return x + {number}\n"
-                f"    return {number}",
-                docstring=f"Adds {number} to large numbers.",
-                source="test",
-                path="t.py",
-                start_line=1,
-                end_line=4,
-                content_hash=digest(str(number)),
-            )
-            for number in range(self.count)
-        ]
-
-    def run(self, inputs: object, ctx: Context) -> object:
-        yield from inputs  # type: ignore[misc]
 
 
 def answer(request: ChatRequest) -> str:
@@ -101,8 +64,8 @@ def generate(function: Callable[[ChatRequest], str] = answer, **config: object) 
 
 
 @pytest.fixture
-def upstream(make_context: Make) -> dict[str, Artifact]:
-    return {"functions": run_stage(Functions(20), make_context("functions"))}  # type: ignore[arg-type]
+def upstream(coreset: Callable[[int], dict[str, Artifact]]) -> dict[str, Artifact]:
+    return coreset(20)
 
 
 def test_every_function_ends_in_one_state(make_context: Make, upstream: dict[str, Artifact]):

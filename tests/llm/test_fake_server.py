@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection, IncompleteRead
+from itertools import combinations
 from random import Random
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,15 +26,22 @@ from wavecoder.errors import ConfigError
 from wavecoder.generate import Generate
 from wavecoder.generate.assign import assign
 from wavecoder.generate.checks import Draft, first_failure
+from wavecoder.generate.config import GenerateConfig
 from wavecoder.generate.discriminator import discriminator_request, parse_verdict
+from wavecoder.generate.examples import ExampleDatabase
 from wavecoder.generate.generator import generator_request
+from wavecoder.generate.method import Desk, Method, Outcome
+from wavecoder.generate.methods.evol_instruct import EvolInstruct
+from wavecoder.generate.methods.oss_instruct import OssInstruct
+from wavecoder.generate.methods.rouge import rouge_l
+from wavecoder.generate.methods.self_instruct import SelfInstruct
 from wavecoder.generate.sections import Sections, parse_sections
 from wavecoder.generate.task import built_in_tasks, load_task
 from wavecoder.languages import LANGUAGES
 from wavecoder.llm.fake.faults import FAULTS, spread
 from wavecoder.llm.fake.replies import ODD_VERDICTS, Prompt, read_prompt
 from wavecoder.llm.fake.server import FakeServer
-from wavecoder.records import ChatRequest, Instance, RawCode, Sampling, Verdict, digest
+from wavecoder.records import ChatReply, ChatRequest, Instance, RawCode, Sampling, Verdict, digest
 from wavecoder.stage import Context, run_stage
 
 Start = Callable[..., FakeServer]
@@ -828,6 +836,58 @@ def test_a_run_of_generate_ends_with_most_accepted(
     assert stats["ok"] == 48  # a client may have asked for structure first
     assert set(stats["refused"]) <= {"response_format"}
     assert set(stats["answered"].values()) == {1}
+
+
+@pytest.mark.parametrize("method", ["oss-instruct", "evol-instruct", "self-instruct"])
+def test_a_run_of_another_method_ends_with_all_accepted(
+    make_context: Callable[..., Context], fake_server: Start, method: str
+):
+    upstream = {"functions": run_stage(Functions(), make_context("functions"))}  # type: ignore[arg-type]
+    table = {"generator": f"{fake_server().url}#fake", "method": method, "round_size": 6, "lag": 1}
+    stage = Generate(Generate.Config.model_validate(table))
+    artifact: Artifact = run_stage(stage, make_context("generate", upstream))
+    assert [(one.reason, one.detail) for one in artifact.rejected()] == []
+    assert len({one.instruction for one in artifact.records(Instance)}) == 24
+
+
+@pytest.mark.parametrize("method", [OssInstruct, EvolInstruct, SelfInstruct])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_replies_to_the_other_methods_are_accepted_in_every_language(
+    method: Callable[[GenerateConfig], Method], language: str
+):
+    made = method(GenerateConfig(generator="scripted:x"))
+
+    async def reply(desk: Desk, request: ChatRequest) -> ChatReply:
+        text = read_prompt(as_sent(request)).reply(request.sampling.seed)
+        return ChatReply(
+            text=text, finish_reason="stop", prompt_tokens=1, completion_tokens=1, seconds=0.0
+        )
+
+    def outcome(number: int) -> Outcome:
+        # Every second one without a doc comment, for which Evol-Instruct asks once more.
+        docstring = "Says so." if number % 2 else None
+        desk = Desk(
+            raw=raw_code(language).model_copy(update={"docstring": docstring}),
+            place=0,
+            round=0,
+            attempt=0,
+            examples=ExampleDatabase(),
+            generator="fake",
+            discriminator="fake",
+            random=lambda text: Random(f"{number}/{text}"),
+            ask_generator=reply,
+            ask_discriminator=reply,
+        )
+        return asyncio.run(made.attempt(desk))
+
+    assert [type(outcome(number)) for number in range(12)] == [Instance] * 12
+
+
+def test_what_is_made_up_is_too_unlike_to_be_refused_as_a_repeat():
+    asked = {"role": "user", "content": "Now write task 1. Language: Python. A topic it may take."}
+    made = [read_prompt([asked]).reply(number).splitlines()[0] for number in range(300)]
+    alike = [rouge_l(one, other) for one, other in combinations(made, 2)]
+    assert max(alike) < 0.7
 
 
 # The command

@@ -12,6 +12,8 @@ from aiohttp import web
 
 from wavecoder.errors import ConfigError, FailedRequestError, ModelError, RefusedRequestError
 from wavecoder.llm import HttpModel, Ledger, Remembering, open_model
+from wavecoder.llm.budget import Budget, most_prompt_tokens
+from wavecoder.llm.prices import Prices
 from wavecoder.protocols import Limits
 from wavecoder.records import ChatReply, ChatRequest, FinishReason, Message, Sampling
 
@@ -79,12 +81,18 @@ class Endpoint:
         handler = self.handlers.pop(0) if len(self.handlers) > 1 else self.handlers[0]
         return await handler(request)
 
+    async def handle_raw(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append((time.monotonic(), await request.json(), None))
+        choice = {"text": " world", "finish_reason": "stop"}
+        return web.json_response({"choices": [choice], "usage": {}})
+
     def run(self, use: Callable[[HttpModel], Awaitable[Any]], key: str | None = None) -> Any:
         """Serve, and `use` a model that asks here."""
 
         async def main() -> Any:
             app = web.Application()
             app.router.add_post("/v1/chat/completions", self.handle)
+            app.router.add_post("/v1/completions", self.handle_raw)
             runner = web.AppRunner(app)
             await runner.setup()
             site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -125,6 +133,17 @@ def test_the_request_is_what_the_protocol_says_and_the_reply_is_read():
         "max_tokens": 33,
         "seed": 7,
     }
+
+
+def test_a_text_to_go_on_with_goes_to_completions_with_its_stop_words():
+    endpoint = Endpoint(good())
+    sampling = Sampling(max_tokens=5, stop=("\n\n",))
+    message = Message(role="user", content="hello")
+    request = ChatRequest(messages=(message,), raw=True, sampling=sampling)
+    reply = endpoint.run(lambda model: model.complete(request))
+    assert reply.text == " world"
+    ((_, sent, _),) = endpoint.asked
+    assert (sent["prompt"], sent["stop"], "messages" in sent) == ("hello", ["\n\n"], False)
 
 
 def test_a_reply_cut_at_its_length_says_so():
@@ -259,6 +278,87 @@ def test_another_model_after_the_right_one_fails_the_request():
     assert len(endpoint.asked) == 9
 
 
+def paid(completion_tokens: int, **changes: Any) -> Handler:
+    return good(usage={"prompt_tokens": 9, "completion_tokens": completion_tokens}, **changes)
+
+
+def test_what_another_model_replied_was_paid_for_and_counts(tmp_path):
+    path = tmp_path / "replies.sqlite"
+
+    async def use(model: HttpModel) -> None:
+        budget = Budget(prices=Prices.load(), max_tokens=100_000)
+        with Ledger(path) as ledger:
+            remembering = Remembering(model, ledger, budget)
+            reply = await remembering.complete(asked(0))
+            assert (reply.text, reply.prompt_tokens, reply.completion_tokens) == ("hello", 27, 123)
+            # Another process that goes on from the ledger has the same sum.
+            assert ledger.usage() == {"tiny": (27, 123)}
+            assert budget.spent.tokens == 150
+            with pytest.raises(FailedRequestError):
+                await remembering.complete(asked(1))
+            assert budget.spent.tokens == 150 + 8 * 1_009
+            with pytest.raises(RefusedRequestError, match="content_filter"):
+                await remembering.complete(asked(2))
+            assert budget.spent.tokens == 150 + 8 * 1_009 + 9 + 5 + 9 + 7
+
+    endpoint = Endpoint(
+        paid(1, model="another"),
+        paid(20, choices=[]),
+        paid(102, model="tiny"),
+        *[paid(1_000, model="another")] * 8,
+        paid(5, model="another"),
+        paid(7, choice={"finish_reason": "content_filter"}),
+    )
+    endpoint.run(use)
+
+
+def test_another_model_from_the_start_is_paid_for_as_often_as_it_replied(tmp_path):
+    async def use(model: HttpModel) -> None:
+        budget = Budget(prices=Prices.load())
+        with Ledger(tmp_path / "replies.sqlite") as ledger:
+            remembering = Remembering(model, ledger, budget)
+            with pytest.raises(ModelError, match="answers as"):
+                await remembering.complete(REQUEST)
+            assert (budget.spent.tokens, ledger.count()) == (3 * 11, 0)
+
+    Endpoint(good(model="another")).run(use)
+
+
+def test_where_nobody_says_what_a_reply_of_no_use_took_the_most_is_counted(tmp_path):
+    async def use(model: HttpModel) -> None:
+        budget = Budget(prices=Prices.load())
+        with Ledger(tmp_path / "replies.sqlite") as ledger:
+            remembering = Remembering(model, ledger, budget)
+            with pytest.raises(ModelError, match="answers as"):
+                await remembering.complete(REQUEST)
+        assert budget.spent.tokens == most_prompt_tokens(len("be briefhi")) + 33
+
+    Endpoint(good(model="another", usage=None)).run(use)
+
+
+def test_what_waits_to_be_sent_is_not_in_flight(tmp_path):
+    arrived, go = asyncio.Semaphore(0), asyncio.Event()
+
+    async def slowly(request: web.Request) -> web.StreamResponse:
+        arrived.release()
+        await go.wait()
+        return web.json_response(completion())
+
+    async def use(model: HttpModel) -> None:
+        model.drive(Limits(concurrency=3), lambda note: None)
+        with Ledger(tmp_path / "replies.sqlite") as ledger:
+            remembering = Remembering(model, ledger)
+            tasks = [asyncio.create_task(remembering.complete(asked(n))) for n in range(8)]
+            for _ in range(3):
+                await arrived.acquire()
+            assert (remembering.asked, remembering.in_flight, model.in_flight) == (8, 3, 3)
+            go.set()
+            await asyncio.gather(*tasks)
+            assert remembering.in_flight == 0
+
+    Endpoint(slowly).run(use)
+
+
 @pytest.mark.parametrize(
     ("name", "served", "same"),
     [
@@ -387,6 +487,7 @@ def test_a_key_that_is_not_there_or_no_key_is_said_without_it(monkeypatch, value
         ("http://localhost:8000/v1#", "names no model"),
         ("http://localhost:99999/v1#tiny", "is no address"),
         ("http:#tiny", "is no address"),
+        ("http://a/v1,localhost:8001/v1#tiny", "write http://localhost:8001/v1#tiny"),
         ("http://[::1/v1#tiny", "is no address"),
         ("https://user:secret@host/v1#tiny", "api_key_env"),
     ],

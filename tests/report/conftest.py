@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from itertools import count
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,11 +11,14 @@ from wavecoder.artifact import Artifact
 from wavecoder.llm import Price, Prices
 from wavecoder.records import (
     ChatReply,
+    Execution,
     FinishReason,
     Instance,
     RawCode,
     Rejected,
     RuleVerdict,
+    Status,
+    Trial,
     Verdict,
 )
 from wavecoder.stage import run_stage
@@ -38,15 +42,16 @@ class Given:
     class Config(BaseModel):
         pass
 
-    def __init__(self, name, writes, outcomes, radii, usage):
+    def __init__(self, name, writes, outcomes, radii, usage, identity):
         self.usage = usage
+        self.given_identity = identity
         self.name, self.writes = name, writes
         self.config = self.Config()
         self.outcomes = outcomes
         self.radii = radii
 
     def identity(self):
-        return {}
+        return self.given_identity
 
     def inputs(self, ctx):
         return self.outcomes
@@ -134,19 +139,70 @@ def bare(number: int, reason: str, reply: str | None = None, task: str | None = 
     return Rejected(id=f"raw{number}", reason=reason, detail=detail, reply=reply, task=task)
 
 
+def trial(
+    benchmark: str,
+    number: int,
+    published: str | None = "passed",
+    strict: str | None = "same",
+    index: int = 0,
+    **changes: object,
+) -> Trial:
+    """A trial of the problem of that number, with the verdicts named."""
+    family, _, language = benchmark.partition("-")
+    verdicts = {"published": published, "strict": published if strict == "same" else strict}
+    fields = {
+        "id": f"{benchmark}:{family.title()}/{number}:{index}",
+        "benchmark": benchmark,
+        "task_id": f"{family.title()}/{number}",
+        "language": language or "python",
+        "index": index,
+        "completion": "a completion",
+        "program": "a program",
+        **{
+            mode: Execution(status=Status(verdict), seconds=1, cpu_seconds=1, isolated=True)
+            for mode, verdict in verdicts.items()
+            if verdict is not None
+        },
+    }
+    return Trial(**{**fields, **changes})
+
+
 @pytest.fixture
 def build() -> SimpleNamespace:
     """The functions above, for tests that make records of their own."""
-    return SimpleNamespace(raw_code=raw_code, instance=instance, refused=refused, bare=bare)
+    return SimpleNamespace(
+        raw_code=raw_code, instance=instance, refused=refused, bare=bare, trial=trial
+    )
+
+
+@pytest.fixture
+def measure(make_artifact) -> Callable[..., Artifact]:
+    """Make an artifact of `evaluate` from trials, and from benchmarks of which all pass."""
+
+    folders = (f"evaluate-{number}" for number in count())
+
+    def make(*outcomes, whole=(), **identity):
+        trials = [trial(name, n) for name in whole for n in range(500 if name == "mbpp" else 164)]
+        return make_artifact(
+            "evaluate",
+            Trial,
+            [*trials, *outcomes],
+            usage={},
+            identity=identity,
+            folder=next(folders),
+        )
+
+    return make
 
 
 @pytest.fixture
 def make_artifact(make_context) -> Callable[..., Artifact]:
     """Make the artifact of a stage from its outcomes."""
 
-    def make(name, writes, outcomes, radii=None, usage=None):
+    def make(name, writes, outcomes, radii=None, usage=None, identity=None, folder=None):
         usage = {"writer@1": (10, 2)} if usage is None else usage
-        return run_stage(Given(name, writes, outcomes, radii, usage), make_context(name))
+        given = Given(name, writes, outcomes, radii, usage, identity or {})
+        return run_stage(given, make_context(name, folder=folder))
 
     return make
 

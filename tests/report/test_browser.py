@@ -19,12 +19,15 @@ QUIET = [
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="apt-get install chromium")
-def test_what_a_browser_shows(make_artifact, build, prices, tmp_path: Path):
+def test_what_a_browser_shows(make_artifact, measure, build, prices, tmp_path: Path):
     evil = "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
     one = build.instance(build.raw_code(0)).model_copy(update={"instruction": evil})
     page = tmp_path / "report.html"
-    generate = make_artifact("generate", Instance, [one])
-    page.write_text(render({"generate": generate}, 12, prices=prices))
+    made = {
+        "generate": make_artifact("generate", Instance, [one]),
+        "evaluate": measure(whole=["humaneval"], model=evil),
+    }
+    page.write_text(render(made, 12, prices=prices))
     log = tmp_path / "net.json"
     done = subprocess.run(
         [
@@ -36,6 +39,7 @@ def test_what_a_browser_shows(make_artifact, build, prices, tmp_path: Path):
     title = re.search(r"<title>(.*?)</title>", done.stdout)
     assert title is not None
     assert title[1] == "WaveCoder report"
-    assert "&lt;script&gt;document.title" in done.stdout
+    assert done.stdout.count("&lt;script&gt;document.title") > 1, "an instruction, and the model"
+    assert "<td>this run</td>" in done.stdout
     asked = set(re.findall(r'"url":"(https?://[^"]+)"', log.read_text()))
     assert not {url for url in asked if "google" not in url}, asked

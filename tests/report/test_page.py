@@ -3,7 +3,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from wavecoder.records import Instance
+from wavecoder.records import Instance, Rejected
 from wavecoder.report.page import _curve, render
 
 VOID = {"meta", "line", "polyline", "circle", "link", "img", "br", "hr"}
@@ -154,6 +154,62 @@ def test_failed_and_not_needed_ones_stand_apart(make_artifact, build, prices):
     ):
         assert part in words, part
     assert "rule " not in words.split("How many were accepted")[1].split("Of the functions")[0]
+
+
+def test_a_run_of_evaluate_alone_has_scores_and_nothing_of_instances(measure, build, prices):
+    outcomes = [
+        build.trial("humanevalfix-go", 0, bug_type="value misuse"),
+        build.trial("humanevalfix-go", 1, "passed", "wrong", bug_type="value misuse"),
+    ]
+    artifact = measure(*outcomes, whole=["humaneval"], model="local@12", prompt="chat", seed=0)
+    html = render({"evaluate": artifact}, 12, prices=prices)
+    page = Page(html)
+    for part in (
+        "Random seed 0",
+        "evaluate: 166 → 166",
+        "Model local@12, asked by the prompt chat, greedy, seed 0.",
+        "! humanevalfix-go: only 2 of its 164 problems",
+        "humaneval 100.0 %",
+        "humanevalfix-go, strict 50.0 %",
+        "humanevalfix-go published 2 1 pass@1 100.0 34.2 – 100.0",
+        "value misuse 100.0/50.0",
+        "this run 100.0 –",
+        "WaveCoder-Ultra-6.7B 6.7B 130K 78.6 64.4",
+        "Sources: arXiv 2312.14187v5, Table 3",
+    ):
+        assert part in page.words, part
+    for part in ("nstance", "Accepted", "Refused"):
+        assert part not in page.words, part
+    # The line of an interval begins and ends where the interval does: 9.5 to 90.5.
+    assert 'class="span" style="margin-left: 9.45%; width: 81.09%"' in html
+
+
+def test_scores_stand_beside_instances(upstream, measure, build, prices):
+    whole = {**upstream, "evaluate": measure(build.trial("mbpp", 11))}
+    words = Page(render(whole, 12, prices=prices)).words
+    assert "Scores ! mbpp: only 1 of its 500" in words
+    assert "Accepted: 3 of 3" in words
+
+
+def test_a_run_in_which_no_model_answered_says_so(measure, prices):
+    gone = Rejected(id="mbpp:Mbpp/11:0", reason="model_failed", detail="it failed")
+    words = Page(render({"evaluate": measure(gone)}, 12, prices=prices)).words
+    assert "Scores ! mbpp: only 1 of its 500 problems" in words
+    assert "1 completion missing" in words
+    assert "pass@1" not in words
+
+
+def test_what_a_model_or_a_benchmark_is_called_is_inert(measure, build, prices):
+    evil = "<script>alert(1)</script><img src=x onerror=alert(1)>"
+    trial = build.trial("humanevalfix-go", 0, bug_type=evil, language=evil)
+    one = trial.model_copy(update={"benchmark": evil, "id": "other"})
+    gone = Rejected(id=f"{evil}:Mbpp/11:0", reason=evil, detail=evil)
+    page = Page(
+        render({"evaluate": measure(trial, one, gone, model=evil, prompt=evil)}, 12, prices=prices)
+    )
+    assert not {"script", "img"} & set(page.tags)
+    assert not [found for found in page.attributes if found[1].startswith("on")]
+    assert "<script>alert(1)</script>" in page.words
 
 
 def test_partial_runs_have_a_page(upstream, prices):

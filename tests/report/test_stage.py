@@ -8,6 +8,7 @@ from wavecoder.plugins import validate
 from wavecoder.records import Figure
 from wavecoder.report import Report, figures, render
 from wavecoder.report.page import template_text
+from wavecoder.report.scores import published_text
 from wavecoder.stage import run_stage
 
 
@@ -46,6 +47,20 @@ def test_the_template_is_part_of_the_identity(monkeypatch):
     before = report().identity()
     monkeypatch.setattr("wavecoder.report.stage.template_text", lambda: template_text() + " ")
     assert report().identity() != before
+
+
+def test_published_figures_are_part_of_the_identity(monkeypatch):
+    before = report().identity()
+    monkeypatch.setattr("wavecoder.report.stage.published_text", lambda: published_text() + " ")
+    assert report().identity() != before
+
+
+def test_a_run_of_evaluate_alone_is_reported(make_context, measure):
+    upstream = {"evaluate": measure(whole=["humaneval"])}
+    artifact = run_stage(report(), make_context("report", upstream))
+    found = {one.id: one.value for one in artifact.records(Figure)}
+    assert found["evaluate/pass@1/humaneval/strict"] == 1
+    assert "this run" in (artifact.files / "report.html").read_text(encoding="utf-8")
 
 
 def test_prices_of_ones_own_decide_the_figures_and_the_identity(

@@ -11,6 +11,7 @@ import typer
 from wavecoder import __version__
 from wavecoder.cli.doctor import doctor
 from wavecoder.cli.estimate import estimate
+from wavecoder.cli.evaluate import evaluate, score
 from wavecoder.cli.failed import failed
 from wavecoder.cli.fake_server import fake_server
 from wavecoder.cli.preview import preview
@@ -64,6 +65,8 @@ for _command in (
     show,
     near,
     export,
+    evaluate,
+    score,
     fake_server,
 ):
     app.command()(_command)

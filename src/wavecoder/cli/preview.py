@@ -48,12 +48,14 @@ def preview(
     from wavecoder.artifact import write_text
     from wavecoder.cli.run import stopping
     from wavecoder.errors import ConfigError
-    from wavecoder.pipeline import RunOptions, read_recipe
+    from wavecoder.pipeline import RunOptions, check_ledger, read_recipe
     from wavecoder.progress import Lines, progress
 
     if save is not None and not save.parent.is_dir():
         raise ConfigError(f"There is no folder {save.parent} to save {save.name} in. Make it.")
     loaded = read_recipe(recipe, overrides or (), model)
+    if out is not None:
+        check_ledger(out / "replies.sqlite")
     found: list[Look] = []
     with ExitStack() as stack:
         stop = stack.enter_context(stopping())

@@ -28,10 +28,12 @@ def show(
     from wavecoder import pipeline
     from wavecoder.errors import ConfigError
 
+    pipeline.check_run(folder)
     found = pipeline.artifacts(folder)
     if not found:
         raise ConfigError(
-            f"{folder} holds no complete stage. Give the folder named with -o in `wavecoder run`."
+            f"The run {folder} has no complete stage yet. "
+            f"`wavecoder status {folder}` says how far it is."
         )
     if by is not None:
         _show_counts(found, by)
@@ -63,6 +65,7 @@ def near(
     from wavecoder.artifact import Artifact
     from wavecoder.select.near import near as look
 
+    pipeline.check_run(folder)
     collect, select = (
         Artifact.open(pipeline.stage_folder(folder, name)) for name in ("collect", "select")
     )

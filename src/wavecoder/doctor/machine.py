@@ -5,24 +5,27 @@ import platform
 import re
 import shutil
 import sqlite3
-import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from wavecoder import __version__
 from wavecoder.doctor.findings import BROKEN, Findings, fail, ok, tried, warn
+from wavecoder.errors import ConfigError, SandboxError
+from wavecoder.evaluate.programs import LANGUAGES as RUN_LANGUAGES
+from wavecoder.evaluate.programs import module_of
 from wavecoder.languages import LANGUAGES, syntax_errors
 from wavecoder.machine import free_memory, network_file_system
+from wavecoder.sandbox import Bubblewrap
 
 __all__ = ["SAMPLES", "look_at_machine"]
 
 _LITTLE_DISK = 2e9  # bytes; a run keeps every reply and every outcome
 _NO_DISK = 1e8
 _LITTLE_MEMORY = 1 << 30  # bytes; what `collect` lets a process take
-_TOOL_SECONDS = 20.0
 SAMPLES = {
     "c": "int one(void) { return 1; }",
     "cpp": "template <class T> T one(T x) { return x; }",
@@ -37,15 +40,6 @@ SAMPLES = {
     "typescript": "function one(): number { return 1; }",
 }
 """By language, a text that its grammar reads without an error."""
-_TOOLS = {
-    "node": ("node", "--version"),
-    "java": ("java", "-version"),
-    "go": ("go", "version"),
-    "g++": ("g++", "--version"),
-    "rustc": ("rustc", "--version"),
-    "php": ("php", "--version"),
-    "ruby": ("ruby", "--version"),
-}
 
 
 def look_at_machine(folder: Path) -> Findings:
@@ -171,43 +165,26 @@ def _grammars() -> Findings:
 
 
 def _sandbox() -> Findings:
-    do = "Only running code needs it: apt install bubblewrap."
-    program = shutil.which("bwrap")
-    if program is None:
-        yield warn("sandbox", "bubblewrap is not installed", do)
+    try:
+        with closing(Bubblewrap()) as box:
+            weaknesses = list(box.weaknesses)
+    except SandboxError as error:
+        yield warn("sandbox", str(error), "Only running programs needs it.")
         return
-    answer = _called(program, "--ro-bind", "/", "/", "--unshare-all", "true")
-    if answer is None or answer.returncode:
-        words = "it does not answer" if answer is None else answer.stderr or "no words"
-        do = "Only running code needs it: allow user namespaces here, or use another machine."
-        yield warn("sandbox", f"bubblewrap is installed and does not work ({words.strip()})", do)
-    else:
-        yield ok("sandbox", "bubblewrap works")
+    yield ok("sandbox", "bubblewrap works, and a program ran in a box")
+    for weakness in weaknesses:
+        yield warn("sandbox", weakness, "Programs are held all the same, less firmly.")
 
 
 def _toolchains() -> Findings:
-    words = []
-    for name, command in _TOOLS.items():
-        answer = _called(*command) if shutil.which(command[0]) else None
-        if answer is None:
-            words.append(f"{name} not found")
-            continue
-        version = re.search(r"\d+(?:\.\d+)+", answer.stdout + answer.stderr)
-        words.append(f"{name} {version[0] if version else 'of an unknown version'}")
-    yield ok("toolchains", ", ".join(words))
-
-
-def _called(*command: str) -> subprocess.CompletedProcess[str] | None:
-    """Return what a program says; None where it does not start, or does not end."""
-    try:
-        return subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TOOL_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
+    """See for which languages programs can be run."""
+    here, missing = [], []
+    for name in RUN_LANGUAGES:
+        try:
+            module_of(name).toolchain()
+            here.append(LANGUAGES[name].title)
+        except (ConfigError, SandboxError) as error:
+            missing.append(str(error))
+    yield ok("toolchains", f"programs can be run in {', '.join(here)}")
+    for sentence in missing:
+        yield warn("toolchains", sentence, "Only benchmarks in that language need it.")

@@ -27,7 +27,7 @@ from wavecoder.estimate.sample import (
 )
 from wavecoder.generate import Generate
 from wavecoder.llm import Ledger, Prices
-from wavecoder.pipeline import Recipe, RunOptions, run, stages
+from wavecoder.pipeline import Recipe, RunOptions, check_models, holding, run, stages
 from wavecoder.records import Instance, RawCode, Rejected
 
 __all__ = ["estimate"]
@@ -63,6 +63,7 @@ def estimate(recipe: Recipe, out: Path | None, options: RunOptions, *, rows: int
         ConfigError: The recipe asks no models, or `rows` is 1.
         ModelError: The model does not answer.
         BudgetError: The sample does not fit what may be spent.
+        ArtifactError: The ledger of replies is damaged, or another process works on the run.
         StoppedError: The user asked to stop.
     """
     if rows == 1 or rows < 0:
@@ -81,14 +82,18 @@ def estimate(recipe: Recipe, out: Path | None, options: RunOptions, *, rows: int
                 "without -o the replies of the sample are lost: a run would pay for them again"
             )
         folder = out or Path(stack.enter_context(TemporaryDirectory()))
+        replies = options.replies or folder / "replies.sqlite"
+        if rows:
+            check_models(stage, replies, options.limits)
         upstream = _before(recipe, folder, options)
+        stack.enter_context(holding(folder))
         scratch = Path(stack.enter_context(TemporaryDirectory()))
         ctx = Sampling(
             folder=scratch,
             seed=recipe.seed,
             stage=stage.name,
             upstream=upstream,
-            replies=options.replies or folder / "replies.sqlite",
+            replies=replies,
             progress=options.progress,
             stop=options.stop,
             limits=options.limits,

@@ -251,7 +251,7 @@ def _made_up(request: ChatRequest) -> ChatReply:
     """Return a reply that leads the paper's method through all of its calls."""
     prompt = read_prompt([message.model_dump() for message in request.messages])
     number = int(digest(request.model_dump_json()), 16)
-    text = prompt.reply(number) if prompt.rules or prompt.task else _PLAIN
+    text = prompt.reply(number) if prompt.rules or prompt.task or prompt.write else _PLAIN
     return ChatReply(
         text=text,
         finish_reason=FinishReason.STOP,

@@ -178,7 +178,12 @@ class Engine:
                 f"generate: there are {target} accepted instances, as generate.target asks; the "
                 f"functions that failed and are not needed for that stay as they are."
             )
-        elif waiting is None and not self._enough() and not self.ctx.retrying:
+        elif (
+            waiting is None
+            and not self._enough()
+            and not self.ctx.retrying
+            and self._accepted  # more functions would help nothing where none is accepted
+        ):
             self.ctx.progress.note(
                 f"generate: the {self._inputs} functions gave {self._accepted} accepted instances, "
                 f"fewer than generate.target {target}; raise select.k for more."
@@ -335,8 +340,12 @@ class Engine:
             )
 
     def _say(self) -> None:
-        in_flight = sum(slots.held for slots in self._slots.values())
-        words: dict[str, float | str] = {"in flight": f"{in_flight} of {self._most_in_flight()}"}
+        models = {id(model): model for model in (self.generator, self.discriminator)}
+        sent = sum(model.in_flight for model in models.values())
+        # A limit that was cut a moment ago stands below what is still out.
+        words: dict[str, float | str] = {
+            "in flight": f"{sent} of {max(sent, self._most_in_flight())}"
+        }
         cost, tokens = self.budget.spent
         words["spent"] = f"{tokens:,} tokens" if not cost else f"${cost:.2f}, {tokens:,} tokens"
         self.ctx.progress.figures(words)

@@ -11,7 +11,7 @@ from wavecoder.errors import ConfigError
 from wavecoder.generate.config import GenerateConfig
 from wavecoder.generate.engine import Engine, Job
 from wavecoder.generate.method import Method, Outcome
-from wavecoder.llm import Budget, Ledger, Price, Prices, Remembering, open_model
+from wavecoder.llm import Budget, Ledger, Prices, Remembering, open_model
 from wavecoder.plugins import load_plugin
 from wavecoder.protocols import ChatModel
 from wavecoder.records import Instance, RawCode
@@ -109,12 +109,15 @@ class Generate:
         Raises:
             ConfigError: They cannot be read.
         """
-        nothing = Price(prompt=0, completion=0, source="this machine", date="")
-        return Prices.load(path).with_own(dict.fromkeys(self._free(), nothing))
+        return Prices.load(path).with_free(self._free())
+
+    @property
+    def models(self) -> Sequence[ChatModel]:
+        """Return the models that are asked."""
+        return (self.generator, self.discriminator)
 
     def _free(self) -> set[str]:
-        models = (self.generator, self.discriminator)
-        return {model.identity for model in models if getattr(model, "free", False)}
+        return {model.identity for model in self.models if getattr(model, "free", False)}
 
     def _engine(self, ctx: Context, ledger: Ledger, inputs: int) -> Engine:
         """Return the engine, its models held to the limits and the budget.

@@ -41,6 +41,8 @@ class Endpoint:
     """Nothing is sent before this time."""
     shut: bool = False
     """It is of no use, and nothing is sent to it any more."""
+    look: "asyncio.Task[str | None] | None" = None
+    """Finds out which of http and https it speaks, if it is not the one that is written."""
     answered: int = 0
     """Requests it has replied to since it was opened."""
     failures: int = 0
@@ -165,7 +167,8 @@ class Gate:
         self.most = most
         self.pace = Pace()
         self._waiting: deque[_Waiter] = deque()
-        self._in_flight = 0
+        self.in_flight = 0
+        """Requests that have an endpoint's place."""
         self._alarm: asyncio.TimerHandle | None = None
         self._stopped = False
 
@@ -211,7 +214,7 @@ class Gate:
         """Give an endpoint's place back."""
         endpoint.in_flight -= 1
         endpoint.stale = min(endpoint.stale, endpoint.in_flight)
-        self._in_flight -= 1
+        self.in_flight -= 1
         self.serve()
 
     def stop(self) -> None:
@@ -241,14 +244,14 @@ class Gate:
 
     def _take(self, endpoint: Endpoint, tokens: float) -> Endpoint:
         endpoint.in_flight += 1
-        self._in_flight += 1
+        self.in_flight += 1
         self.pace.take(tokens)
         return endpoint
 
     def _free(self) -> Endpoint | None:
         """Return the endpoint with the most room, relative to what it takes."""
         now = time.monotonic()
-        if self._in_flight >= self.most or self.pace.next_at > now:
+        if self.in_flight >= self.most or self.pace.next_at > now:
             return None
         free = [
             one
@@ -260,7 +263,7 @@ class Gate:
     def _set_alarm(self) -> None:
         """Have those who wait served when the pace or the next end of a pause lets them."""
         at = math.inf
-        if self._waiting and self._in_flight < self.most:
+        if self._waiting and self.in_flight < self.most:
             ends = (
                 one.paused_until
                 for one in self.endpoints

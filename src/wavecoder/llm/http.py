@@ -7,7 +7,8 @@ does not decide the replies. How it is asked, and asked again, is in `llm/route.
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from wavecoder.errors import ModelError, RefusedRequestError
@@ -16,6 +17,9 @@ from wavecoder.protocols import Limits
 from wavecoder.records import ChatReply, ChatRequest, FinishReason
 
 __all__ = ["HttpModel"]
+
+Usage = tuple[int | None, int | None]
+"""Tokens of a prompt and of its completion, as far as the endpoint says."""
 
 _FINISH_REASONS = {
     "eos_token": "stop",
@@ -79,6 +83,11 @@ class HttpModel:
         """Requests worth having in flight now: as many as the endpoints take."""
         return self._route.limit
 
+    @property
+    def in_flight(self) -> int:
+        """Requests that were sent and have not ended."""
+        return self._route.in_flight
+
     def drive(self, limits: Limits, note: Callable[[str], None]) -> None:
         """Keep to `limits`; tell `note` what a person should know."""
         self._note = note
@@ -91,6 +100,9 @@ class HttpModel:
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Return the reply.
 
+        Whole replies of no use that came before it (another model's, say) were paid for, too: their
+        tokens count as its own, or stand in the error's `used`.
+
         Raises:
             RefusedRequestError: The endpoint refuses this request for good, in its own words.
             FailedRequestError: It failed again and again, while others were answered.
@@ -98,19 +110,24 @@ class HttpModel:
         """
         characters = sum(len(message.content) for message in request.messages)
         tokens = characters / _CHARACTERS_PER_TOKEN + self._written
+        wasted: list[Usage] = []
+        read = partial(self._reply, wasted)
+        path = "/completions" if request.raw else None
         while True:
             body = self._body(request)
             try:
-                reply = await self._route.post(body, self._reply, tokens=tokens)
-            except RefusedRequestError as error:
-                if self._do_without(str(error), body):
+                reply = await self._route.post(body, read, tokens=tokens, path=path)
+            except ModelError as error:
+                if isinstance(error, RefusedRequestError) and self._do_without(str(error), body):
                     continue
+                if wasted:
+                    error.used = _sum(wasted)
                 raise
             written = reply.completion_tokens
             if written is not None and reply.prompt_tokens is not None:
                 self._route.correct(written + reply.prompt_tokens - tokens)
                 self._written += 0.1 * (written - self._written)
-            return reply
+            return _with(reply, wasted) if wasted else reply
 
     async def close(self) -> None:
         """Close the connections; idempotent."""
@@ -119,15 +136,20 @@ class HttpModel:
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         """Return the request as the endpoint takes it."""
         sampling = request.sampling
-        body = {
-            "messages": [
-                {"role": message.role, "content": message.content} for message in request.messages
-            ],
+        body: dict[str, Any] = {
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "max_tokens": sampling.max_tokens,
             "seed": sampling.seed,
         }
+        if request.raw:
+            body["prompt"] = request.messages[0].content
+        else:
+            body["messages"] = [
+                {"role": message.role, "content": message.content} for message in request.messages
+            ]
+        if sampling.stop:
+            body["stop"] = list(sampling.stop)
         if request.reply_schema is not None:
             schema = {"name": "reply", "strict": True, "schema": request.reply_schema}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
@@ -146,30 +168,41 @@ class HttpModel:
         # Sent before another request learned it.
         return any(name in body for name in self._without)
 
-    def _reply(self, content: bytes, seconds: float, address: str) -> ChatReply:
-        """Read the body of a chat completion."""
+    def _reply(
+        self, wasted: list[Usage], content: bytes, seconds: float, address: str
+    ) -> ChatReply:
+        """Read the body of a chat completion; what a whole one of no use took goes to `wasted`."""
+        value = None
         try:
             value = json.loads(content, object_pairs_hook=_unique)
             choice = value["choices"][0]
-            finish_reason, text = choice.get("finish_reason"), choice["message"].get("content")
+            finish_reason = choice.get("finish_reason")
+            # What goes on from a text comes as text.
+            text = choice["text"] if "text" in choice else choice["message"].get("content")
             if not isinstance(text, str | None):
                 raise TypeError
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            if _usage(value) != (None, None):
+                wasted.append(_usage(value))
             start = content[:60].decode("utf-8", "replace")
             raise TransientError(f"the reply is no chat completion: {start!r}") from error
-        self._check_name(value.get("model"), address)
+        used = _usage(value)
+        try:
+            self._check_name(value.get("model"), address)
+        except (ModelError, TransientError):
+            wasted.append(used)
+            raise
         finish_reason = _FINISH_REASONS.get(str(finish_reason), str(finish_reason))
         if finish_reason not in list(FinishReason):
-            refused = RefusedRequestError(
+            wasted.append(used)
+            raise RefusedRequestError(
                 f"{self.identity} ended the reply with {finish_reason[:100]!r}."
             )
-            refused.used = (_tokens(value, "prompt_tokens"), _tokens(value, "completion_tokens"))
-            raise refused
         return ChatReply(
             text=text or "",
             finish_reason=FinishReason(finish_reason),
-            prompt_tokens=_tokens(value, "prompt_tokens"),
-            completion_tokens=_tokens(value, "completion_tokens"),
+            prompt_tokens=used[0],
+            completion_tokens=used[1],
             seconds=seconds,
             endpoint=address,
         )
@@ -216,8 +249,35 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return table
 
 
-def _tokens(value: Mapping[str, Any], name: str) -> int | None:
-    """Return a count of the reply's usage, None where the endpoint gives none that makes sense."""
-    usage = value.get("usage")
-    count = usage.get(name) if isinstance(usage, dict) else None
-    return count if type(count) is int and 0 <= count < 1 << 31 else None
+def _usage(value: object) -> Usage:
+    """Return what a reply took; None for a count that the endpoint gives not, or without sense."""
+    usage = value.get("usage") if isinstance(value, dict) else None
+    if not isinstance(usage, dict):
+        return None, None
+    prompt, completion = (
+        count if type(count) is int and 0 <= count < 1 << 31 else None
+        for count in (usage.get("prompt_tokens"), usage.get("completion_tokens"))
+    )
+    return prompt, completion
+
+
+def _sum(usages: Sequence[Usage]) -> Usage:
+    """Return what several replies took together, as far as it is known."""
+    prompts, completions = (
+        [count for count in counts if count is not None] for counts in zip(*usages, strict=True)
+    )
+    return (sum(prompts) if prompts else None, sum(completions) if completions else None)
+
+
+def _with(reply: ChatReply, wasted: Sequence[Usage]) -> ChatReply:
+    """Return a reply that bears what was paid on the way to it, too."""
+    prompt, completion = reply.prompt_tokens, reply.completion_tokens
+    if prompt is None or completion is None:
+        return reply
+    more_prompt, more_completion = _sum(wasted)
+    return reply.model_copy(
+        update={
+            "prompt_tokens": prompt + (more_prompt or 0),
+            "completion_tokens": completion + (more_completion or 0),
+        }
+    )

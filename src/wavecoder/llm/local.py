@@ -140,7 +140,10 @@ class LocalModel:
 
         started = time.monotonic()
         try:
-            server.handle_chat_completions(_body(request), take)
+            if request.raw:
+                server.handle_completions(_body(request), take)
+            else:
+                server.handle_chat_completions(_body(request), take)
         except (RuntimeError, ValueError) as error:
             raise RefusedRequestError(f"llama.cpp refuses the request: {error}.") from error
         return _reply(chunks, time.monotonic() - started)
@@ -244,8 +247,15 @@ def _text(path: str) -> str:
 
 def _body(request: ChatRequest) -> dict[str, Any]:
     sampling = request.sampling
+    words: dict[str, Any] = (
+        {"prompt": request.messages[0].content}
+        if request.raw
+        else {"messages": [message.model_dump() for message in request.messages]}
+    )
+    if sampling.stop:
+        words["stop"] = list(sampling.stop)
     return {
-        "messages": [message.model_dump() for message in request.messages],
+        **words,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "max_tokens": sampling.max_tokens,
@@ -275,7 +285,8 @@ def _reply(chunks: list[dict[str, Any]], seconds: float) -> ChatReply:
             kind = RefusedRequestError if refused else ModelError
             raise kind(f"llama.cpp refuses the request: {error.get('message')}.")
         for choice in chunk["choices"]:
-            texts.append(choice["delta"].get("content") or "")
+            # What goes on from a text comes as text, a turn of a chat as what is new in it.
+            texts.append(choice.get("text") or choice.get("delta", {}).get("content") or "")
             finish_reason = choice["finish_reason"] or finish_reason
         usage = chunk.get("usage") or usage
     if usage is None:

@@ -9,7 +9,7 @@ Prices are USD per million tokens. A price that is not known is None, never that
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date as Date
 from functools import cache
 from importlib.resources import files
@@ -82,6 +82,11 @@ class Prices:
     def with_own(self, own: Mapping[str, Price]) -> "Prices":
         """Return these prices with the entries of `own` behind a user's and before the table."""
         return Prices({**own, **self._own})
+
+    def with_free(self, models: Iterable[str]) -> "Prices":
+        """Return these prices, with nothing for models that run on this machine."""
+        nothing = Price(prompt=0, completion=0, source="this machine", date="")
+        return self.with_own(dict.fromkeys(models, nothing))
 
     def find(self, model: str) -> Price | None:
         """Return the price of the model called `model`, or None: unknown.

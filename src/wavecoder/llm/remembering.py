@@ -25,8 +25,10 @@ class Remembering:
     Equal requests in flight at the same time are sent once. Whoever opened the ledger closes it.
 
     The budget counts the replies that came, as the ledger does, so that a run that is resumed goes
-    on from the same sum. What an endpoint bills for a try without a whole reply (it came too late,
-    was cut short, or the run was killed meanwhile) nobody tells us, and it is not counted.
+    on from the same sum. Whole replies of no use (another model's, say) count with the one that was
+    of use; where none was, in this process alone. What an endpoint bills for a try without a whole
+    reply (it came too late, was cut short, or the run was killed meanwhile) nobody tells us, and it
+    is not counted.
     """
 
     def __init__(self, model: ChatModel, ledger: Ledger, budget: Budget | None = None) -> None:
@@ -40,13 +42,21 @@ class Remembering:
         """Requests sent to the model."""
         self.remembered = 0
         """Replies that came from the ledger or from an equal request in flight."""
-        self.in_flight = 0
-        """Requests that are at the model now."""
         self._model = model
         self._ledger = ledger
         self._budget = budget
         self._flights: dict[str, _Flight] = {}
         self._drained = False
+        self._at_model = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that were sent and not answered yet, where the model tells; else those it has.
+
+        A model that adapts keeps some waiting until the endpoint takes them.
+        """
+        sent: int = getattr(self._model, "in_flight", self._at_model)
+        return sent
 
     @property
     def concurrency(self) -> int | None:
@@ -100,7 +110,7 @@ class Remembering:
                 admission.release()
             raise StoppedError("Stopped; every finished reply is saved.")
         self.asked += 1
-        self.in_flight += 1
+        self._at_model += 1
         try:
             reply = await self._model.complete(request)
             if admission is not None:
@@ -111,7 +121,7 @@ class Remembering:
                 admission.settle(*error.used)
             raise
         finally:
-            self.in_flight -= 1
+            self._at_model -= 1
             if admission is not None:
                 admission.release()  # nothing, once it is settled
 

@@ -38,6 +38,7 @@ from wavecoder.errors import (
 from wavecoder.llm.address import api_key, parse
 from wavecoder.llm.gate import Endpoint, Gate, Pace
 from wavecoder.llm.refusal import retry_after, words_of
+from wavecoder.llm.tls import address_problem, says_https, speaks
 from wavecoder.protocols import Limits
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ Reply = TypeVar("Reply")
 
 _TRIES = 8
 _CONNECT_SECONDS = 30.0
+# At first, over https: a server that speaks plain http waits for the rest of what it takes for a
+# request, as long as we do.
+_FIRST_CONNECT_SECONDS = 5.0
 # uvicorn, on which vLLM and others run, closes what was idle for 5 s; a request sent at that moment
 # would be lost.
 _KEEP_SECONDS = 4.0
@@ -125,6 +129,7 @@ class Route:
             ConfigError: `spec` is no address with a name, or the variable is not set.
         """
         addresses, _, self.name = spec.partition("#")
+        self._path = path
         parsed = [parse(f"{one.strip()}#{self.name}", path) for one in addresses.split(",")]
         self._key = api_key(api_key_env)
         self._first_wait = first_wait
@@ -145,9 +150,9 @@ class Route:
         return self._gate.limit + self._backing_off
 
     @property
-    def answered(self) -> bool:
-        """Whether it ever replied."""
-        return any(endpoint.answered for endpoint in self._gate.endpoints)
+    def in_flight(self) -> int:
+        """Requests that were sent and have not ended; those that wait to be are not among them."""
+        return self._gate.in_flight
 
     def drive(self, limits: Limits, note: Callable[[str], None]) -> None:
         """Keep to `limits`; tell `note` what a person should know."""
@@ -170,6 +175,7 @@ class Route:
         what: str = "the request",
         do: str = "",
         tokens: float = 0.0,
+        path: str | None = None,
     ) -> Reply:
         """Send `body` until there is a reply, and return what `read` makes of that.
 
@@ -180,6 +186,7 @@ class Route:
             what: What is refused, if the endpoint does that.
             do: What a person can do then.
             tokens: About how many tokens request and reply have.
+            path: What comes behind `/v1` for this request, where it is not the route's own.
 
         Raises:
             RefusedRequestError: The endpoint refuses this request for good, in its own words.
@@ -194,7 +201,9 @@ class Route:
             endpoint = await self._gate.enter(tokens)
             sent_at, answered, backoff = time.monotonic(), endpoint.answered, 0.0
             try:
-                status, content, headers = await self._ask(session, endpoint, data)
+                status, content, headers = await self._ask(
+                    session, endpoint, data, path or self._path
+                )
                 if status != 200:
                     self._fail(endpoint, status, content, headers, what, do)
                 reply = read(content, time.monotonic() - sent_at, endpoint.address)
@@ -230,6 +239,10 @@ class Route:
         self.drain()
         self._stopping = asyncio.Event()
         self._gate.reopen()
+        for endpoint in self._gate.endpoints:
+            if endpoint.look is not None:
+                endpoint.look.cancel()
+                endpoint.look = None
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -241,7 +254,6 @@ class Route:
         if self._session is None:
             key = {"Authorization": f"Bearer {self._key}"} if self._key else {}
             self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
                 # How many requests are in flight is the gate's decision.
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_SECONDS),
                 # To unpack a reply costs more than to receive it.
@@ -251,38 +263,48 @@ class Route:
         return self._session
 
     async def _ask(
-        self, session: "aiohttp.ClientSession", endpoint: Endpoint, data: bytes
+        self, session: "aiohttp.ClientSession", endpoint: Endpoint, data: bytes, path: str
     ) -> tuple[int, bytes, Mapping[str, str]]:
         """Send the request once; return the reply's status, content and headers."""
         import aiohttp
 
+        soon = endpoint.url.startswith("https:") and not (endpoint.answered or endpoint.look)
+        connect = _FIRST_CONNECT_SECONDS if soon else _CONNECT_SECONDS
         try:
             # Not aiohttp's own limit, which would swallow that the task is cancelled meanwhile.
             async with (
                 asyncio.timeout(self._timeout),
-                # A redirect could carry the key to another host.
-                session.post(endpoint.url, data=data, allow_redirects=False) as response,
+                session.post(
+                    endpoint.url.replace(self._path, path),
+                    data=data,
+                    # A redirect could carry the key to another host.
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect),
+                ) as response,
             ):
                 return response.status, await response.read(), response.headers
-        except aiohttp.ServerTimeoutError as error:
-            raise _SilenceError(f"no connection: {_sentence(error)}", reached=False) from error
-        except TimeoutError as error:
-            words = f"no reply within {self._timeout:g} s"
-            raise _SilenceError(words, reached=True, late=True) from error
-        except aiohttp.ClientSSLError as error:
-            words = self._redact(_sentence(error))
-            if endpoint.answered:
-                raise _SilenceError(f"the connection failed: {words}", reached=False) from error
-            raise _UselessError(
-                f"{endpoint.address} cannot be trusted: {words}. Check the address."
-            ) from error
         except aiohttp.ClientPayloadError as error:
             raise TransientError(f"the reply was cut short: {_sentence(error)}") from error
         except (aiohttp.ClientError, OSError) as error:
-            reached = not isinstance(error, aiohttp.ClientConnectorError)
-            raise _SilenceError(
-                f"the connection failed: {_sentence(error)}", reached=reached
-            ) from error
+            raise await self._no_reply(endpoint, error) from error
+
+    async def _no_reply(self, endpoint: Endpoint, error: Exception) -> Exception:
+        """Return what it means that a connection failed, or that nothing came over it."""
+        import aiohttp
+
+        if not isinstance(error, aiohttp.ClientError):
+            if isinstance(error, TimeoutError):
+                return _SilenceError(
+                    f"no reply within {self._timeout:g} s", reached=True, late=True
+                )
+            return _SilenceError(f"the connection failed: {_sentence(error)}", reached=True)
+        problem = None if endpoint.answered else await address_problem(endpoint, error)
+        if problem is not None:
+            return _UselessError(f"{endpoint.address} {self._redact(problem)}")
+        if isinstance(error, aiohttp.ServerTimeoutError):
+            return _SilenceError(f"no connection: {_sentence(error)}", reached=False)
+        reached = not isinstance(error, aiohttp.ClientConnectorError)
+        return _SilenceError(f"the connection failed: {_sentence(error)}", reached=reached)
 
     def _fail(
         self,
@@ -307,6 +329,8 @@ class Route:
             raise _SilenceError(words, reached=status not in _UNREACHED)
         if status in _TRANSIENT or status >= 500:
             raise TransientError(words)
+        if status == 400 and not endpoint.answered and says_https(start):
+            raise _UselessError(f"{endpoint.address} {speaks('https')}")
         # 403 may be about what a request says; the others are about all requests.
         of_request = endpoint.answered and (status == 403 or not self._others(endpoint))
         if status in _REFUSED or of_request:

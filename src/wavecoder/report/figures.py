@@ -19,6 +19,11 @@
 | `acceptance`             | generate | kept / inputs, without the failed and those not needed    |
 | `acceptance/TASK`        | generate | accepted / accepted and refused of the task               |
 | `rules/TASK/RULE`        | generate | verdicts in which the rule passed / verdicts on the rule  |
+| `pass@K/BENCHMARK/MODE`  | evaluate | the unbiased estimate, in 0..1                            |
+| `pass@1/FAMILY/MODE`     | evaluate | its mean over all six languages of HumanEvalPack          |
+| `verdicts/BENCHMARK/MODE/STATUS` | evaluate | programs with that verdict, if there are any      |
+| `differ/BENCHMARK`       | evaluate | programs that pass by one rule and not by the other       |
+| `unsandboxed/BENCHMARK`  | evaluate | executions without a sandbox, if there are any            |
 
 A cost stands only where it is known: every price, and the tokens of every reply. A count of failed,
 not needed or retried ones stands where there are any.
@@ -27,7 +32,7 @@ How long a stage took is no figure: equal runs have equal figures. The manifests
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice, zip_longest
 from typing import Any, TypeVar
@@ -38,6 +43,7 @@ from wavecoder.artifact import Artifact, Tokens, read_json
 from wavecoder.errors import ArtifactError
 from wavecoder.llm import Price, Prices
 from wavecoder.records import Figure, Instance, RawCode, Rejected
+from wavecoder.report.scores import read_scores, score_figures
 
 T = TypeVar("T")
 
@@ -188,12 +194,14 @@ def figures(upstream: Mapping[str, Artifact], prices: Prices) -> list[Figure]:
         add(stage, "tokens/completion", manifest.tokens.completion)
         for name, value in _of_spending(spending(artifact, prices)):
             add(stage, name, value)
-    if "select" in upstream:
-        for name, value in _of_select(upstream["select"]):
-            add("select", name, value)
-    if "generate" in upstream:
-        for name, value in _of_generate(upstream["generate"], prices):
-            add("generate", name, value)
+    of_stage: dict[str, Callable[[Artifact], Iterable[tuple[str, float]]]] = {
+        "select": _of_select,
+        "generate": lambda artifact: _of_generate(artifact, prices),
+        "evaluate": lambda artifact: score_figures(read_scores(artifact)),
+    }
+    for stage, own in of_stage.items():
+        for name, value in own(upstream[stage]) if stage in upstream else ():
+            add(stage, name, value)
     return found
 
 

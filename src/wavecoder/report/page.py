@@ -13,7 +13,7 @@ from jinja2 import Environment, StrictUndefined
 
 from wavecoder.artifact import Artifact
 from wavecoder.llm import Prices
-from wavecoder.records import Instance, RawCode, Rejected, Verdict
+from wavecoder.records import Instance, Mode, RawCode, Rejected, Verdict
 from wavecoder.report.figures import (
     Tally,
     cover_radii,
@@ -22,6 +22,9 @@ from wavecoder.report.figures import (
     spending,
     tally,
 )
+from wavecoder.report.notes import about, notes
+from wavecoder.report.scores import Scores, read_scores
+from wavecoder.report.tables import tables
 
 __all__ = ["render", "template_text"]
 
@@ -45,6 +48,7 @@ def render(upstream: Mapping[str, Artifact], shown: int, *, prices: Prices) -> s
     environment.filters.update(count=_count, percent=_percent, duration=_duration, usd=_usd)
     page = environment.from_string(template_text())
     radii = cover_radii(upstream["select"]) if "select" in upstream else []
+    scores = read_scores(upstream["evaluate"]) if "evaluate" in upstream else None
     return page.render(
         manifests={stage: artifact.manifest for stage, artifact in upstream.items()},
         seed=next(iter(upstream.values())).manifest.seed,
@@ -60,7 +64,32 @@ def render(upstream: Mapping[str, Artifact], shown: int, *, prices: Prices) -> s
         languages=sorted({language for _, language in counts.instances}) if counts else [],
         accepted=[_accepted_card(one) for one in counts.shown_accepted] if counts else [],
         refused=_refused_cards(counts, upstream) if counts else [],
+        measured=_measured(scores) if scores else [],
+        about=about(scores.identity) if scores else "",
+        notes=notes(scores) if scores else [],
+        tables=tables(scores) if scores else [],
     )
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """pass@1 of a benchmark by one rule, to be drawn as a bar."""
+
+    name: str
+    rule: str
+    value: float
+    low: float
+    high: float
+
+
+def _measured(scores: Scores) -> list[_Measured]:
+    return [
+        _Measured(one.name, "" if one.alike else mode.value, found.value, found.low, found.high)
+        for one in scores.benchmarks
+        for mode, by_k in one.by_mode.items()
+        if not (one.alike and mode == Mode.STRICT)
+        if (found := by_k[1]).value is not None and found.low is not None and found.high is not None
+    ]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from wavecoder.llm import Prices
 from wavecoder.records import Figure, digest
 from wavecoder.report.figures import figures
 from wavecoder.report.page import render, template_text
+from wavecoder.report.scores import published_text
 from wavecoder.stage import Context
 
 __all__ = ["Report"]
@@ -50,6 +51,7 @@ class Report:
         return {
             "shown": self.config.shown,
             "template": digest(template_text()),
+            "published": digest(published_text()),
             "prices": digest(*_price_texts(self.config.prices)),
         }
 
@@ -60,7 +62,9 @@ class Report:
             ConfigError: There is none.
         """
         if not ctx.upstream:
-            raise ConfigError("report shows what other stages did; add collect to the recipe.")
+            raise ConfigError(
+                "report shows what other stages did; add collect or evaluate to the recipe."
+            )
         return figures(ctx.upstream, self.prices)
 
     def run(self, inputs: Iterable[Figure], ctx: Context) -> Iterator[Figure]:

@@ -1,9 +1,9 @@
 """Stage `select`: raw code in, the coreset out: the most diverse functions, in pick order.
 
-In: `RawCode`. Out: the same `RawCode`, or `Rejected` as `not_selected`.
-Files: vectors.npy (a row an input, then those of the selection that is extended), radii.npy (the
-cover radius after each pick; empty with quotas, and with other selectors than k-center),
-coverage.json and centers.csv (what was gained, what a pick adds and stands for).
+In: `RawCode`. Out: the same `RawCode`, or `Rejected` as `not_selected` or `secret`.
+Files: vectors.npy (a row an input that is not `secret`, then those of the selection that is
+extended), radii.npy (the cover radius after each pick; empty with quotas, and with other selectors
+than k-center), coverage.json and centers.csv (what was gained, what a pick adds and stands for).
 Run it: `wavecoder run RECIPE -o RUN --first select --last select`.
 """
 

@@ -15,6 +15,8 @@ An embedder may say, as attributes, how it likes to be called; each has a defaul
 - `cached: bool = False`: its vectors are worth keeping on disk for the next run, because they take
   long and do not depend on `fit`; a vector is found by the function's language, name, code and
   doc comment.
+- `free: bool = False`: what it is given stays on this machine. Functions that hold a key or
+  password are kept from any other.
 - `dimensions: int`: how long its vectors are, where it knows that before it has made one.
 """
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from wavecoder.artifact import Artifact
 from wavecoder.errors import ArtifactError, ConfigError
 from wavecoder.records import RawCode
+from wavecoder.select.sendable import Sendable
 
 __all__ = ["Near", "Neighbour", "near"]
 
@@ -47,7 +48,8 @@ def near(collect: Artifact, select: Artifact, wanted: str, count: int = 5) -> Ne
         count: How many neighbours of each kind.
 
     Raises:
-        ConfigError: No function has that id or name, or several have that name.
+        ConfigError: No function has that id or name, or several have that name, or it holds a
+            secret and has no vector.
         ArtifactError: The vectors are missing or damaged, or collect was made again since.
     """
     if select.manifest.upstream != collect.manifest.fingerprint:
@@ -55,9 +57,17 @@ def near(collect: Artifact, select: Artifact, wanted: str, count: int = 5) -> Ne
             f"{select.folder} was picked from what {collect.folder} held before it was made again. "
             f"Run select again."
         )
-    found = collect.records(RawCode)
-    ids, names = _columns(found.tables(["id", "name"]))
+    everything = collect.records(RawCode)
+    ids, names = _columns(everything.tables(["id", "name"]))
     row = _row(wanted, ids, names)
+    secret = _secret(select)
+    if ids[row] in secret:
+        raise ConfigError(
+            f"{wanted!r} holds a key or password and was not embedded. Ask for another function."
+        )
+    found = Sendable(everything, [at for at, name in enumerate(ids) if name in secret])
+    row -= sum(name in secret for name in ids[:row])
+    ids = [name for name in ids if name not in secret]
     vectors = _vectors(select.files / "vectors.npy")
     place = {name: number for number, name in enumerate(ids)}
     picked_ids, _ = _columns(select.records(RawCode).tables(["id", "name"]))
@@ -84,6 +94,16 @@ def near(collect: Artifact, select: Artifact, wanted: str, count: int = 5) -> Ne
         tuple(neighbours[: len(near_picks)]),
         tuple(neighbours[len(near_picks) :]),
     )
+
+
+def _secret(select: Artifact) -> set[str]:
+    """Return the ids of the functions that were kept from the embedder."""
+    import pyarrow.compute as pc
+
+    found: set[str] = set()
+    for table in select.rejected().tables(["id", "reason"]):
+        found.update(table.filter(pc.equal(table["reason"], "secret"))["id"].to_pylist())
+    return found
 
 
 def _columns(tables: Any) -> tuple[list[str], list[str]]:

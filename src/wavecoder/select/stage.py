@@ -24,6 +24,7 @@ from pydantic_core import to_jsonable_python
 
 from wavecoder.artifact import Artifact, Records, Rows, write_text, writing
 from wavecoder.errors import ArtifactError, ConfigError
+from wavecoder.languages.secrets import has_secret
 from wavecoder.machine import need_memory
 from wavecoder.plugins import configure
 from wavecoder.protocols import Embedder, Selector
@@ -33,6 +34,7 @@ from wavecoder.select.embedding import cache_name, embed_records
 from wavecoder.select.kcenter import memory_needed, nearest_centers
 from wavecoder.select.quotas import Quotas
 from wavecoder.select.selectors import KCenter
+from wavecoder.select.sendable import Sendable, secrets_in
 from wavecoder.stage import Context
 
 __all__ = ["Select"]
@@ -44,7 +46,8 @@ class Select:
     """Selects `k` functions by k-center greedy from a first center drawn with the run's seed.
 
     The selected functions are the records, in pick order; the others are rejected as
-    `not_selected`.
+    `not_selected`, or as `secret` where they hold a key or password and the embedder is not on this
+    machine.
     """
 
     name: ClassVar[str] = "select"
@@ -142,12 +145,26 @@ class Select:
         return _Tables(found)
 
     def run(self, inputs: Iterable[Rows], ctx: Context) -> Iterator[Rows]:
-        """Yield the selected functions in pick order, then the others in input order."""
-        found = ctx.upstream["collect"].records(RawCode)
-        n = len(found)
-        columns = _columns(found)
+        """Yield the selected functions in pick order, then the others in input order.
+
+        Raises:
+            ConfigError: Fewer than `k` may be picked.
+        """
+        everything = ctx.upstream["collect"].records(RawCode)
         earlier = [] if self._earlier is None else list(self._earlier.records(RawCode))
+        secrets: Mapping[int, str] = {}
+        if not getattr(self._embedder, "free", False):
+            secrets = secrets_in(everything, ctx.check_stop)
+            earlier = [raw for raw in earlier if not has_secret(f"{raw.code}\n{raw.docstring}")]
+        found = Sendable(everything, secrets)
+        n = len(found)
         k = self.config.k
+        if k > n:
+            raise ConfigError(
+                f"select.k is {k} and only {n} functions hold no key or password, which are not "
+                f"sent to an embedder; set k to at most {n} or collect more."
+            )
+        columns = _columns(found)
         groups, quotas = self._bounds(found, columns, earlier)
         vectors = self._embed(found, earlier, ctx)
 
@@ -172,16 +189,16 @@ class Select:
         ctx.progress.note("select: measuring how well the picks stand for the others")
         self._measure(vectors, picks, selection.radii, columns, ctx)
         yield Rows(_picked(found, picks))
-        is_picked = np.zeros(n, dtype=bool)
-        is_picked[picks] = True
+        is_picked = np.zeros(len(everything), dtype=bool)
+        is_picked[found.rows[picks]] = True
         start = 0
         for rows in inputs:
             here = is_picked[start : start + len(rows)]
+            yield _others(rows.table, here, secrets, start)
             start += len(rows)
-            yield _others(rows.table, here)
 
     def _bounds(
-        self, found: Records[RawCode], columns: Mapping[str, Any], earlier: list[RawCode]
+        self, found: Sendable, columns: Mapping[str, Any], earlier: list[RawCode]
     ) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
         """Return groups and quotas for the selector, or None where each row may be picked.
 
@@ -238,7 +255,7 @@ class Select:
         what = f"Picking {k:,} of {n:,} functions by {width} numbers each"
         need_memory(needed, what, "Collect fewer, or use an embedder of fewer dimensions.")
 
-    def _embed(self, found: Records[RawCode], earlier: list[RawCode], ctx: Context) -> Any:
+    def _embed(self, found: Sendable, earlier: list[RawCode], ctx: Context) -> Any:
         """Return one vector a function, those of the earlier selection last."""
         (name,) = self.config.embedder
         identity = {name: _options(self._embedder), "model": dict(self._embedder.identity())}
@@ -362,7 +379,7 @@ def _earlier(folder: Path) -> Artifact:
     return found
 
 
-def _columns(found: Records[RawCode]) -> dict[str, Any]:
+def _columns(found: Sendable) -> dict[str, Any]:
     """Return the ids and what quotas may be set by, each as one Arrow column."""
     import pyarrow as pa
 
@@ -371,7 +388,7 @@ def _columns(found: Records[RawCode]) -> dict[str, Any]:
     return {name: whole[name] for name in whole.column_names}
 
 
-def _known(found: Records[RawCode], earlier: list[RawCode]) -> NDArray[np.bool_]:
+def _known(found: Sendable, earlier: list[RawCode]) -> NDArray[np.bool_]:
     """Return which functions an earlier selection has too, wherever it had them from."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -394,7 +411,7 @@ def _codes(column: Any) -> tuple[list[str], NDArray[np.int64]]:
     return names, codes
 
 
-def _picked(found: Records[RawCode], picks: NDArray[np.int64]) -> Any:
+def _picked(found: Sendable, picks: NDArray[np.int64]) -> Any:
     """Return the picked rows as a table in pick order."""
     import pyarrow as pa
 
@@ -408,16 +425,27 @@ def _picked(found: Records[RawCode], picks: NDArray[np.int64]) -> Any:
     return pa.concat_tables(tables).take(pa.array(np.argsort(np.argsort(picks))))
 
 
-def _others(table: Any, picked: NDArray[np.bool_]) -> Rows:
-    """Return the functions of a portion that were not picked, as rejected."""
+def _others(table: Any, picked: NDArray[np.bool_], secrets: Mapping[int, str], start: int) -> Rows:
+    """Return the functions of a portion that were not picked, as rejected.
+
+    Args:
+        table: Their ids.
+        picked: Which of them were.
+        secrets: Why a function was not embedded, by its row among all inputs.
+        start: Row of the first function of the portion.
+    """
     import pyarrow as pa
 
     ids = table["id"].filter(pa.array(~picked))
-    texts = {"reason": "not_selected", "detail": _NOT_SELECTED}
+    held = [secrets.get(start + int(row)) for row in np.flatnonzero(~picked)]
+    texts = {
+        "reason": ["not_selected" if secret is None else "secret" for secret in held],
+        "detail": [_NOT_SELECTED if secret is None else secret for secret in held],
+    }
     columns = {
         name: ids
         if name == "id"
-        else pa.array([texts[name]] * len(ids), pa.string())
+        else pa.array(texts[name], pa.string())
         if name in texts
         else pa.nulls(len(ids))
         for name in Rejected.model_fields

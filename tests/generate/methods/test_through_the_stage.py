@@ -9,39 +9,9 @@ from wavecoder.artifact import Artifact
 from wavecoder.generate import Generate
 from wavecoder.generate.export import export
 from wavecoder.llm import ScriptedModel
-from wavecoder.records import ChatRequest, Instance, RawCode
+from wavecoder.records import ChatRequest, Instance
 from wavecoder.report.figures import tally
 from wavecoder.stage import run_stage
-
-
-class Functions:
-    """Stands before `generate`."""
-
-    name, data_version, streaming, writes = "functions", 1, True, RawCode
-    config = Generate.Config(generator="scripted:x")
-
-    def identity(self) -> dict[str, object]:
-        return {}
-
-    def inputs(self, ctx: object) -> list[RawCode]:
-        return [
-            RawCode(
-                id=f"f{number}",
-                language="python",
-                name=f"step_{number}",
-                code=f"def step_{number}(x):\n    return x + {number}",
-                docstring=f"Adds {number}.",
-                source="test",
-                path="t.py",
-                start_line=1,
-                end_line=2,
-                content_hash=str(number),
-            )
-            for number in range(24)
-        ]
-
-    def run(self, inputs: Any, ctx: object) -> Any:
-        yield from inputs
 
 
 def oss(request: ChatRequest) -> str:
@@ -70,11 +40,14 @@ def self_instruct(request: ChatRequest) -> str:
     ],
 )
 def test_a_run_ends_in_instances_that_later_stages_take(
-    make_context: Callable[..., Any], tmp_path: Any, method: str, answer: Any, accepted: int
+    make_context: Callable[..., Any],
+    coreset: Callable[[int], dict[str, Artifact]],
+    tmp_path: Any,
+    method: str,
+    answer: Any,
+    accepted: int,
 ):
-    upstream: dict[str, Artifact] = {
-        "functions": run_stage(Functions(), make_context("functions"))  # type: ignore[arg-type]
-    }
+    upstream = coreset(24)
     table = {"generator": "local:smollm2-135m-instruct", "method": method}
     stage = Generate(Generate.Config.model_validate({**table, "round_size": 8, "lag": 1}))
     stage.generator = stage.discriminator = ScriptedModel.from_function("scripted", answer)

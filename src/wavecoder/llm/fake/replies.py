@@ -1,7 +1,8 @@
 """What the fake endpoint says: texts made from a prompt and the hash of its request.
 
 It knows our own prompts by their words: a generator's prompt gets four sections that pass the
-checks, a discriminator's a verdict, and any other prompt a line of text and a fence of code.
+checks, a discriminator's a verdict, those of the other methods what `field.py` writes, and any
+other prompt a line of text and a fence of code.
 """
 
 import re
@@ -10,6 +11,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from wavecoder.llm.fake.code import NOUNS, TITLES, VERBS, function
+from wavecoder.llm.fake.field import Write, writer
+
 __all__ = ["ODD_VERDICTS", "Prompt", "embedding", "fitting", "read_prompt", "text_of", "tokens"]
 
 _RULE = re.compile(r"^rule (\d+): (?!yes or no)", re.MULTILINE)
@@ -17,35 +21,6 @@ _TASK = re.compile(r"^task_name: (.+)$", re.MULTILINE)
 _SHOWN = re.compile(r"function[^\n]*:\n`{3,}([^\s`]+)\n")
 _TARGET = re.compile(r"in one `{3,}([^\s`]+) fence")
 _NAME = re.compile(r"for `([^`\n]+)`\.\s*\Z")
-
-# Titles as `wavecoder.languages` has them; that package is no layer below this one.
-_TITLES = {
-    "python": "Python", "java": "Java", "javascript": "JavaScript", "typescript": "TypeScript",
-    "php": "PHP", "go": "Go", "ruby": "Ruby", "c": "C", "cpp": "C++", "rust": "Rust",
-    "csharp": "C#",
-}  # fmt: skip
-# One small function in every language: NAME, and three numbers that make it another function.
-_IF = "{\n    if (%snumber > A) {\n        return %snumber * B;\n    }\n    return %snumber - C;\n}"
-_BRACED = f"%s {_IF}"
-_FUNCTIONS = {
-    "python": "def NAME(number):\n    if number > A:\n        return number * B\n"
-    "    return number - C",
-    "ruby": "def NAME(number)\n  if number > A\n    return number * B\n  end\n  number - C\nend",
-    "go": "func NAME(number int) int {\n\tif number > A {\n\t\treturn number * B\n\t}\n"
-    "\treturn number - C\n}",
-    "rust": "fn NAME(number: i64) -> i64 {\n    if number > A {\n        return number * B;\n"
-    "    }\n    number - C\n}",
-    "javascript": _BRACED % ("function NAME(number)", "", "", ""),
-    "typescript": _BRACED % ("function NAME(number: number): number", "", "", ""),
-    "php": _BRACED % ("function NAME($number)", "$", "$", "$"),
-    "java": _BRACED % ("public static int NAME(int number)", "", "", ""),
-    "csharp": _BRACED % ("public static int NAME(int number)", "", "", ""),
-    "c": _BRACED % ("int NAME(int number)", "", "", ""),
-    "cpp": _BRACED % ("int NAME(int number)", "", "", ""),
-}
-_PLACES = re.compile(r"\b(?:NAME|[ABC])\b")
-_VERBS = ("scale", "limit", "shift", "weigh", "grade", "price", "score", "adjust")
-_NOUNS = ("total", "level", "amount", "reading", "points", "rate", "depth", "count")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +36,8 @@ class Prompt:
     """Tag of the language of a translation."""
     name: str = ""
     """The function that is spoken of; empty where the reply makes up one."""
+    write: Write | None = None
+    """Writes the reply to a prompt of another method than the paper's."""
 
     def reply(self, number: int, *, refuse: float = 0.0, odd: bool = False) -> str:
         """Return the reply's text.
@@ -82,7 +59,9 @@ class Prompt:
                 tag = self.target or self.language
                 parts["solution"] = f"\n```{tag}\n{parts['solution']}\n```"
             return "\n".join(f"{name}: {text}" for name, text in parts.items())
-        code = _function("python", f"answer_{number % 9973}", rng)
+        if self.write is not None:
+            return self.write(rng)
+        code = function("python", f"answer_{number % 9973}", rng).code
         return f"This is reply {number:016x}.\n\n```python\n{code}\n```"
 
     def object(self, schema: Mapping[str, Any], number: int, *, refuse: float = 0.0) -> Any:
@@ -98,11 +77,11 @@ class Prompt:
 
     def _sections(self, rng: Random) -> dict[str, str]:
         """Return the four sections; a solution in code stands without its fence."""
-        title = _TITLES.get(self.language, self.language)
+        title = TITLES.get(self.language, self.language)
         name = self.name
         # Every few words differ between replies: what repeats an example is refused as copied.
         one, two = rng.randrange(100, 1000), rng.randrange(100, 1000)
-        verb, noun = rng.choice(_VERBS), rng.choice(_NOUNS)
+        verb, noun = rng.choice(VERBS), rng.choice(NOUNS)
         information, solution = "given", "given"
         if self.task == "code summarization":
             instruction = f"Describe for a reader what the {title} function `{name}` does."
@@ -111,14 +90,14 @@ class Prompt:
                 f"It returns the {noun} that belongs to {two}, and the plain value in other cases."
             )
         elif self.task == "code translation":
-            into = _TITLES.get(self.target, self.target)
+            into = TITLES.get(self.target, self.target)
             instruction = (
                 f"Translate the {title} function `{name}` to {into}, "
                 f"with the same results up to {one}."
             )
             # `is-empty?` and `delete` are no names everywhere.
             plain = re.sub(r"\W+", "_", name)
-            solution = _function(self.target, f"{plain}_{one}", rng)
+            solution = function(self.target, f"{plain}_{one}", rng).code
         elif self.task == "code repair":
             instruction = (
                 f"The {title} function `{name}` should {verb} the {noun} for case {one}. "
@@ -126,12 +105,11 @@ class Prompt:
             )
         else:
             name = f"{verb}_{noun}_{one}"
-            solution = _function(self.language, name, rng)
-            numbers = re.findall(r"[>*-] (\d+)", solution)
-            information = "none"
+            made = function(self.language, name, rng)
+            solution, information = made.code, "none"
             instruction = (
                 f"Write a {title} function `{name}(number)` that returns a whole number above "
-                f"{numbers[0]} times {numbers[1]}, and any other less {numbers[2]}."
+                f"{made.above} times {made.times}, and any other less {made.less}."
             )
         return {
             "task_name": self.task,
@@ -152,7 +130,7 @@ def read_prompt(messages: Sequence[Mapping[str, Any]]) -> Prompt:
             return Prompt(rules=max(numbers))
     task = _TASK.search(system)
     if task is None:
-        return Prompt()
+        return Prompt(write=writer(system, asked))
     shown, target, name = _SHOWN.search(asked), _TARGET.search(system), _NAME.search(asked)
     return Prompt(
         task=task[1].strip(),
@@ -268,12 +246,6 @@ class _Filler:
         text = self._known.get(name.lower(), f"{name or 'text'} {self._rng.randrange(10_000)}")
         text = text.ljust(schema.get("minLength", 0), ".")
         return text[: schema.get("maxLength", len(text))]
-
-
-def _function(tag: str, name: str, rng: Random) -> str:
-    parts = {key: str(rng.randrange(2, 10_000)) for key in "ABC"} | {"NAME": name}
-    code = _FUNCTIONS.get(tag, _FUNCTIONS["python"])
-    return _PLACES.sub(lambda match: parts[match[0]], code)
 
 
 def _word(yes: bool) -> str:

@@ -56,6 +56,7 @@ class Lexical:
         dimensions: Annotated[int, Field(ge=1, le=1 << 15)] = 256
         """Length of a vector."""
 
+    free: ClassVar[bool] = True
     cached: ClassVar[bool] = False
     parallel: ClassVar[bool] = True
     at_once: ClassVar[int] = 4096

@@ -57,6 +57,7 @@ class SentenceTransformer:
         batch_size: Annotated[int, Field(ge=1, exclude=True)] = 32
         """Functions the model reads at a time."""
 
+    free: ClassVar[bool] = True
     cached: ClassVar[bool] = True
     parallel: ClassVar[bool] = False
 

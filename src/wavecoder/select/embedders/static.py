@@ -44,6 +44,7 @@ class Static:
         docstring: bool = False
         """Put the doc comment in front of the code."""
 
+    free: ClassVar[bool] = True
     cached: ClassVar[bool] = False  # it is about as fast as reading the vectors back
     parallel: ClassVar[bool] = True
     at_once: ClassVar[int] = 1024

@@ -1,0 +1,185 @@
+"""The stage `evaluate`: completions are sampled, and their programs run."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from hashlib import blake2b
+from pathlib import Path
+from typing import ClassVar
+
+from wavecoder.evaluate.benchmarks import load_benchmark
+from wavecoder.evaluate.config import EvaluateConfig
+from wavecoder.evaluate.engine import Asked, Engine
+from wavecoder.evaluate.prompts import words
+from wavecoder.evaluate.samples import Kind, Sample, Samples, open_samples
+from wavecoder.evaluate.scoring import Scorer, Work
+from wavecoder.llm import Budget, Ledger, Prices, Remembering, open_model
+from wavecoder.protocols import ChatModel
+from wavecoder.records import Problem, Rejected, Trial, digest
+from wavecoder.sandbox import open_sandbox
+from wavecoder.stage import Context
+
+__all__ = ["Evaluate"]
+
+
+class Evaluate:
+    """Sample `samples` completions of every problem, and run each in every mode."""
+
+    name: ClassVar[str] = "evaluate"
+    data_version: ClassVar[int] = 1
+    streaming: ClassVar[bool] = True
+    writes: ClassVar[type[Trial]] = Trial
+    Config = EvaluateConfig
+
+    def __init__(self, config: EvaluateConfig) -> None:
+        """Open the model, or the answers, and read the benchmarks.
+
+        Raises:
+            ConfigError: A benchmark is unknown, or its data or the answers are not as they should
+                be.
+            ModelError: The model cannot be opened.
+        """
+        self.config = config
+        self.problems = {
+            (problem.benchmark, problem.id): problem
+            for name in dict.fromkeys(config.benchmarks)
+            for problem in load_benchmark(name)[: config.limit]
+        }
+        problems = list(self.problems.values())
+        self.model: ChatModel | None = None
+        self.answers: Samples | None = None
+        if config.model is not None:
+            self.model = open_model(config.model, api_key_env=config.api_key_env)
+        if config.answers is not None:
+            self.answers = open_samples(config.answers, problems, partial=config.partial)
+
+    def identity(self) -> Mapping[str, object]:
+        """Return what decides the trials: who answers, the problems, the prompts, the rules."""
+        own, own_file = {"model", "api_key_env", "answers"}, self.config.answers
+        return {
+            **self.config.model_dump(mode="json", exclude=own),
+            "model": None if self.model is None else self.model.identity,
+            "answers": None if own_file is None else _digest(own_file),
+            "prompts": digest(json.dumps(words(), sort_keys=True)),
+            "problems": digest(*(one.model_dump_json() for one in self.problems.values())),
+        }
+
+    def inputs(self, ctx: Context) -> Sequence[Asked]:
+        """Return the trials that there will be: all samples of a problem, then of the next."""
+        problems = list(self.problems.values())
+        if self.answers is None:
+            pairs = [(one, index) for one in problems for index in range(self.config.samples)]
+        else:
+            counts = self.answers.counts
+            pairs = [(one, index) for one in problems for index in range(counts.get(one.id, 0))]
+        return [
+            Asked(f"{problem.benchmark}:{problem.id}:{index}", problem, index, place)
+            for place, (problem, index) in enumerate(pairs)
+        ]
+
+    def run(self, inputs: Iterable[Asked], ctx: Context) -> Iterator[Trial | Rejected]:
+        """Yield each trial with its executions, or why there is none."""
+        with (
+            closing(open_sandbox(unsandboxed=ctx.limits.unsandboxed)) as sandbox,
+            closing(Scorer(sandbox, os.cpu_count() or 1)) as scorer,
+        ):
+            for weakness in sandbox.weaknesses:
+                ctx.progress.note(f"evaluate: {weakness}")
+            if self.answers is not None:
+                yield from self._graded(inputs, self.answers, scorer, ctx)
+            else:
+                yield from self._sampled(inputs, scorer, ctx)
+
+    def _graded(
+        self, inputs: Iterable[Asked], answers: Samples, scorer: Scorer, ctx: Context
+    ) -> Iterator[Trial]:
+        """Run what others' files hold, in the files' order, which need not be the problems'."""
+        for note in answers.notes:
+            ctx.progress.note(f"evaluate: {note}")
+        todo = {(asked.problem.id, asked.index): asked for asked in inputs}
+        works = (
+            Work(
+                asked.problem,
+                asked.trial(sample.text, _program(asked.problem, sample)),
+                sample.fault,
+            )
+            for sample in answers
+            if (asked := todo.get((sample.task_id, sample.index))) is not None
+        )
+        yield from scorer.score(works, self.config.modes)
+
+    def _sampled(
+        self, inputs: Iterable[Asked], scorer: Scorer, ctx: Context
+    ) -> Iterator[Trial | Rejected]:
+        """Ask the model, and run what it writes."""
+        assert self.model is not None
+        with asyncio.Runner() as runner, Ledger(ctx.replies) as ledger:
+            model = self._remembering(self.model, ctx, ledger)
+            engine = Engine(self.config, model, scorer, ctx)
+            batches = engine.batches(inputs)
+            try:
+                while (done := runner.run(_next(batches))) is not None:
+                    for asked in done:
+                        assert asked.outcome is not None
+                        if not (isinstance(asked.outcome, Rejected) and asked.outcome.failed):
+                            for reply in asked.replies:
+                                ctx.used(self.model.identity, reply)
+                        yield asked.outcome
+            finally:
+                runner.run(_end(engine, batches))
+
+    @property
+    def models(self) -> Sequence[ChatModel]:
+        """Return the model that is asked, if one is."""
+        return () if self.model is None else (self.model,)
+
+    def prices(self, path: Path | None) -> Prices:
+        """Return what tokens cost, with nothing for a model that runs on this machine.
+
+        Args:
+            path: The user's own prices.
+
+        Raises:
+            ConfigError: They cannot be read.
+        """
+        free = [one.identity for one in self.models if getattr(one, "free", False)]
+        return Prices.load(path).with_free(free)
+
+    def _remembering(self, model: ChatModel, ctx: Context, ledger: Ledger) -> Remembering:
+        """Return the model behind its ledger, held to the run's limits and budget."""
+        limits = ctx.limits
+        prices = self.prices(limits.prices)
+        budget = Budget(prices=prices, max_cost=limits.max_cost, max_tokens=limits.max_tokens)
+        budget.begin(model.identity, *ledger.usage().get(model.identity, (0, 0)))
+        drive = getattr(model, "drive", None)
+        if drive is not None:
+            drive(limits, ctx.progress.note)
+        return Remembering(model, ledger, budget)
+
+
+def _digest(path: Path) -> str:
+    """Return what stands for a file of answers, or a folder of them."""
+    hashed = blake2b(digest_size=16)
+    for one in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if one.is_file():
+            hashed.update(str(one.relative_to(path)).encode())
+            with one.open("rb") as file:
+                while block := file.read(1 << 20):
+                    hashed.update(block)
+    return hashed.hexdigest()
+
+
+def _program(problem: Problem, sample: Sample) -> str:
+    """Return the whole program of another's answer."""
+    return sample.text if sample.kind == Kind.SOLUTION else problem.prompt + sample.text
+
+
+async def _next(batches: AsyncIterator[Sequence[Asked]]) -> Sequence[Asked] | None:
+    return await anext(batches, None)
+
+
+async def _end(engine: Engine, batches: AsyncIterator[Sequence[Asked]]) -> None:
+    await engine.close()
+    await batches.aclose()  # type: ignore[attr-defined]

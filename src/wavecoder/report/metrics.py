@@ -1,0 +1,185 @@
+"""What verdicts amount to: pass@k with an interval, for any group of trials.
+
+pass@k is the unbiased estimator of Chen et al. 2021 (equation 1), and a score is its mean over
+problems. Executions whose status is `harness` say nothing about a program: they are left out of
+the n samples and counted apart.
+
+The interval is Wilson's (1927), at 95 %, over an effective number of problems (Kish 1965): as many
+yes-or-no draws as would vary as much as the problems' own values do. With one sample a problem
+that is the number of problems, and the interval is Wilson's own; with more samples the values vary
+less and it narrows. Bootstrap and normal intervals were not chosen because they shrink to a point
+when every problem passes, or none, and may leave 0..1; this one does neither, and draws nothing.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from wavecoder.records import Mode, Status, Trial
+
+__all__ = ["Score", "pass_at_k", "score", "score_by"]
+
+_Z = 1.959963984540054
+"""The 97.5 % quantile of the normal distribution."""
+
+
+def pass_at_k(n: int, c: int, k: int) -> float | None:
+    """Return the chance that one of `k` samples passes, drawn from `n` of which `c` pass.
+
+    1 - C(n-c, k) / C(n, k), computed in whole numbers and rounded once. None when n < k: then it
+    is not defined.
+
+    Raises:
+        ValueError: Not 0 <= c <= n and k >= 1.
+    """
+    if not 0 <= c <= n or k < 1:
+        raise ValueError(f"pass@k needs 0 <= c <= n and k >= 1, got n={n}, c={c}, k={k}.")
+    if n < k:
+        return None
+    ways = math.comb(n, k)
+    return (ways - math.comb(n - c, k)) / ways
+
+
+@dataclass(frozen=True)
+class Score:
+    """pass@k of a group of trials, and what stands behind it."""
+
+    k: int
+    value: float | None
+    """The mean, in 0..1; None where it is not defined."""
+    low: float | None
+    """Lower end of the 95 % interval."""
+    high: float | None
+    problems: int
+    """How many problems the mean is over."""
+    programs: int
+    """How many executions it is over, those by `harness` not among them."""
+    passed: int
+    harness: int
+    """Executions left out because the fault was ours or the machine's."""
+    unmeasured: int
+    """Problems left out because executions by `harness` left fewer than k."""
+    unexecuted: int
+    """Trials that were not executed in this mode."""
+    statuses: Mapping[Status, int]
+    """Executions by status, all nine, `harness` too."""
+
+
+@dataclass
+class _Tally:
+    """One problem's samples."""
+
+    n: int = 0
+    c: int = 0
+    harness: int = 0
+
+
+def score(trials: Iterable[Trial], *, mode: Mode, k: int = 1, pooled: bool = False) -> Score:
+    """Return pass@k of the trials; each problem is known by its benchmark and id.
+
+    The value is None when there is no problem, or when a problem never had k samples: a mean over
+    those that had would be over other problems. A problem that lost samples to `harness`, and so
+    has fewer than k, is left out instead, and counted.
+
+    Args:
+        trials: With executions in `mode`; those without are counted and left out.
+        mode: The rule by which programs pass.
+        k: How many samples may be tried.
+        pooled: Take the plain mean over programs, as HumanEvalExplain does, where a problem with
+            more programs weighs more. Only for k = 1.
+
+    Raises:
+        ValueError: `pooled` with another k than 1.
+    """
+    if pooled and k != 1:
+        raise ValueError(f"The mean over programs is defined for k=1 only, got k={k}.")
+    tallies: dict[tuple[str, str], _Tally] = defaultdict(_Tally)
+    statuses: Counter[Status] = Counter(dict.fromkeys(Status, 0))
+    unexecuted = 0
+    for trial in trials:
+        execution = trial.executions.get(mode)
+        if execution is None:
+            unexecuted += 1
+            continue
+        statuses[execution.status] += 1
+        tally = tallies[trial.benchmark, trial.task_id]
+        tally.harness += execution.status is Status.HARNESS
+        tally.n += execution.status is not Status.HARNESS
+        tally.c += execution.status is Status.PASSED
+    whole = all(tally.n + tally.harness >= k for tally in tallies.values())
+    measured = [tally for tally in tallies.values() if tally.n >= k]
+    value = low = high = None
+    if measured and whole:
+        values = [pass_at_k(tally.n, tally.c, k) or 0.0 for tally in measured]
+        weights = [tally.n if pooled else 1 for tally in measured]
+        value, low, high = _mean(values, weights, programs=sum(tally.n for tally in measured))
+    return Score(
+        k=k,
+        value=value,
+        low=low,
+        high=high,
+        problems=len(measured),
+        programs=sum(tally.n for tally in measured),
+        passed=sum(tally.c for tally in measured),
+        harness=statuses[Status.HARNESS],
+        unmeasured=len(tallies) - len(measured),
+        unexecuted=unexecuted,
+        statuses=statuses,
+    )
+
+
+def score_by(
+    trials: Iterable[Trial],
+    group_of: Callable[[Trial], str],
+    *,
+    mode: Mode,
+    k: int = 1,
+    pooled: bool = False,
+) -> dict[str, Score]:
+    """Return a score for each group, in the order in which the groups first appear.
+
+    Args:
+        trials: As for `score`.
+        group_of: The group's name; `lambda trial: trial.bug_type` gives one a kind of bug.
+        mode: As for `score`.
+        k: As for `score`.
+        pooled: As for `score`.
+    """
+    groups: dict[str, list[Trial]] = defaultdict(list)
+    for trial in trials:
+        groups[group_of(trial)].append(trial)
+    return {name: score(members, mode=mode, k=k, pooled=pooled) for name, members in groups.items()}
+
+
+def _mean(
+    values: Sequence[float], weights: Sequence[int], *, programs: int
+) -> tuple[float, float, float]:
+    """Return the weighted mean and its interval.
+
+    Args:
+        values: One a problem, in 0..1.
+        weights: One a problem, above 0.
+        programs: No interval is narrower than that of as many independent programs.
+    """
+    total = sum(weights)
+    mean = math.fsum(map(math.prod, zip(values, weights, strict=True))) / total
+    # The variance of the mean, problems being the draws: sum of w^2 (x - mean)^2 over (sum of w)^2.
+    pairs = zip(values, weights, strict=True)
+    variance = math.fsum((weight * (value - mean)) ** 2 for value, weight in pairs) / total**2
+    one_draw = mean * (1 - mean)
+    if one_draw <= 0:
+        draws = float(len(values))  # all alike: as if each problem had been asked once
+    elif variance * programs <= one_draw:
+        draws = float(programs)
+    else:
+        draws = one_draw / variance
+    return mean, *_wilson(mean, draws)
+
+
+def _wilson(share: float, draws: float) -> tuple[float, float]:
+    """Return the ends of Wilson's 95 % interval for a share of `draws` draws."""
+    spread = _Z**2 / draws
+    middle = (share + spread / 2) / (1 + spread)
+    half = _Z / (1 + spread) * math.sqrt(share * (1 - share) / draws + spread / (4 * draws))
+    return max(0.0, middle - half), min(1.0, middle + half)
