@@ -16,14 +16,16 @@ import marshal
 import os
 import resource
 import select
-import signal
 import time
 
 # `typing` takes milliseconds to import; what it is needed for is read by no program that runs.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any, NoReturn
+else:
+    import _signal as signal  # the same functions, without enumerations: 3 of 11 ms
 
 __all__ = ["Ended", "Process", "Tail", "main"]
 
