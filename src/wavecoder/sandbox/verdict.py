@@ -35,7 +35,7 @@ def _status(job: Job, report: Report) -> tuple[Status, str]:
     if report.problem:
         return Status.HARNESS, report.problem
     for step, went in zip(job.steps, report.steps, strict=False):
-        if not _passed(step, went):
+        if not _passed(step, went, memory=report.memory):
             return _failed(step, went, memory=report.memory)
     if len(report.steps) == len(job.steps):
         return Status.PASSED, ""
@@ -47,11 +47,11 @@ def _status(job: Job, report: Report) -> tuple[Status, str]:
     return Status.ERROR, "the program ended the box it ran in"
 
 
-def _passed(step: Step | Exam, went: StepReport) -> bool:
+def _passed(step: Step | Exam, went: StepReport, *, memory: bool) -> bool:
     if went.cause != Cause.EXIT:
         return False
     if isinstance(step, Step) and step.rule == Rule.SILENT:
-        return not went.written and went.code >= 0  # what the kernel killed is silent, too
+        return not went.written and not memory  # what the kernel killed is silent, too
     if isinstance(step, Exam) or step.rule == Rule.ANSWER:
         return went.code == 0 and went.answered
     return went.code == 0
