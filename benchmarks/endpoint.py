@@ -151,7 +151,7 @@ def _sent(model: str, request: str) -> dict[str, object]:
     return {
         "model": model,
         "messages": [message.model_dump() for message in asked.messages],
-        **asked.sampling.model_dump(),
+        **asked.sampling.model_dump(exclude_none=True),
     }
 
 

@@ -129,7 +129,7 @@ def paid(server: FakeServer, out: Path) -> dict[str, int]:
             {
                 "model": "fake",
                 "messages": [message.model_dump() for message in one.messages],
-                **one.sampling.model_dump(),
+                **one.sampling.model_dump(exclude_none=True),
             }
         )
         for one in requests
