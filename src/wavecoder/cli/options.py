@@ -18,6 +18,7 @@ __all__ = [
     "Set",
     "Timeout",
     "TokensPerMinute",
+    "Unsandboxed",
 ]
 
 RecipePath = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", metavar="RECIPE")]
@@ -60,5 +61,12 @@ MaxFailed = Annotated[
     float,
     typer.Option(
         min=0, max=1, help="Share of the last 100 functions that may fail before the run stops."
+    ),
+]
+Unsandboxed = Annotated[
+    bool,
+    typer.Option(
+        "--allow-unsandboxed",
+        help="Where no sandbox works, run programs that a model wrote with all of your rights.",
     ),
 ]

@@ -23,6 +23,7 @@ from wavecoder.cli.options import (
     Set,
     Timeout,
     TokensPerMinute,
+    Unsandboxed,
 )
 from wavecoder.pipeline import RunOptions
 from wavecoder.protocols import Limits
@@ -67,6 +68,7 @@ def run(
     max_tokens: MaxTokens = None,
     prices: PricesFile = None,
     max_failed: MaxFailed = 0.5,
+    allow_unsandboxed: Unsandboxed = False,
 ) -> None:
     """Run a recipe, or go on with it: only what is missing is done."""
     from wavecoder import pipeline
@@ -84,6 +86,7 @@ def run(
         max_tokens=max_tokens,
         prices=prices,
         max_failed=max_failed,
+        unsandboxed=allow_unsandboxed,
     )
     loaded = pipeline.read_recipe(recipe, overrides or (), model)
     with stopping() as stop, progress() as shown:

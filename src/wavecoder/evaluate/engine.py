@@ -122,6 +122,8 @@ class Engine:
 
     def _begin(self, asked: Asked) -> None:
         self._waiting.append(asked)
+        if asked.outcome is not None:  # it cannot be made
+            return
         task = asyncio.create_task(self._work(asked))
         self._tasks.add(task)
         task.add_done_callback(self._ended)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from wavecoder.evaluate.programs import job_for
 from wavecoder.protocols import Sandbox
 from wavecoder.records import Execution, Mode, Problem, Status, Trial
-from wavecoder.sandbox import Cause, Job, Report, execution
+from wavecoder.sandbox import Cause, Report, execution
 
 __all__ = ["Scorer", "Work"]
 
@@ -118,17 +118,16 @@ class Scorer:
         job = job_for(work.problem, work.trial.program, mode)
         with self._turns.together():
             report = self.sandbox.run(job)
-        if not _doubtful(job, report):
-            return execution(job, report)
+        found = execution(job, report)
+        if found.status != Status.HARNESS and not _starved(report):
+            return found
         with self._turns.alone():
             report = self.sandbox.run(job)
         return execution(job, report, attempts=2)
 
 
-def _doubtful(job: Job, report: Report) -> bool:
-    """Return whether the machine may be to blame rather than the program."""
-    if report.problem or report.overdue:
-        return True
+def _starved(report: Report) -> bool:
+    """Return whether time passed in which the machine, maybe, did not let the program run."""
     last = report.steps[-1] if report.steps else None
     # CPU time is the program's own; wall time is what the machine left it.
-    return last is not None and last.cause == Cause.WALL
+    return report.overdue or (last is not None and last.cause == Cause.WALL)

@@ -5,13 +5,16 @@ import json
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import ClassVar
 
+from wavecoder.errors import ConfigError
 from wavecoder.evaluate.benchmarks import load_benchmark
 from wavecoder.evaluate.config import EvaluateConfig
 from wavecoder.evaluate.engine import Asked, Engine
+from wavecoder.evaluate.programs import module_of
 from wavecoder.evaluate.prompts import words
 from wavecoder.evaluate.samples import Kind, Sample, Samples, open_samples
 from wavecoder.evaluate.scoring import Scorer, Work
@@ -64,10 +67,29 @@ class Evaluate:
             "answers": None if own_file is None else _digest(own_file),
             "prompts": digest(json.dumps(words(), sort_keys=True)),
             "problems": digest(*(one.model_dump_json() for one in self.problems.values())),
+            # Once they are installed, the trials are others.
+            **({"without": sorted(self.lacking)} if self.lacking else {}),
         }
 
+    @cached_property
+    def lacking(self) -> Mapping[str, str]:
+        """Say for every language whose programs cannot be run here what is missing."""
+        found = {}
+        for language in dict.fromkeys(one.language for one in self.problems.values()):
+            try:
+                module_of(language).toolchain()
+            except ConfigError as error:
+                found[language] = str(error)
+        return found
+
     def inputs(self, ctx: Context) -> Sequence[Asked]:
-        """Return the trials that there will be: all samples of a problem, then of the next."""
+        """Return the trials that there will be: all samples of a problem, then of the next.
+
+        Raises:
+            ConfigError: Programs cannot be run in any of the languages.
+        """
+        if {one.language for one in self.problems.values()} <= set(self.lacking):
+            raise ConfigError(" ".join(self.lacking.values()))
         problems = list(self.problems.values())
         if self.answers is None:
             pairs = [(one, index) for one in problems for index in range(self.config.samples)]
@@ -83,14 +105,22 @@ class Evaluate:
         """Yield each trial with its executions, or why there is none."""
         with (
             closing(open_sandbox(unsandboxed=ctx.limits.unsandboxed)) as sandbox,
-            closing(Scorer(sandbox, os.cpu_count() or 1)) as scorer,
+            closing(Scorer(sandbox, _workers())) as scorer,
         ):
-            for weakness in sandbox.weaknesses:
-                ctx.progress.note(f"evaluate: {weakness}")
+            for word in (*sandbox.weaknesses, *self.lacking.values()):
+                ctx.progress.note(f"evaluate: {word}")
+            inputs = map(self._begun, inputs)
             if self.answers is not None:
                 yield from self._graded(inputs, self.answers, scorer, ctx)
             else:
                 yield from self._sampled(inputs, scorer, ctx)
+
+    def _begun(self, asked: Asked) -> Asked:
+        """Give a trial that cannot be made its outcome."""
+        missing = self.lacking.get(asked.problem.language)
+        if missing is not None:
+            asked.outcome = Rejected(id=asked.id, reason="no_toolchain", detail=missing)
+        return asked
 
     def _graded(
         self, inputs: Iterable[Asked], answers: Samples, scorer: Scorer, ctx: Context
@@ -157,6 +187,14 @@ class Evaluate:
         if drive is not None:
             drive(limits, ctx.progress.note)
         return Remembering(model, ledger, budget)
+
+
+def _workers() -> int:
+    """Return how many programs run at a time.
+
+    One more than there are cores: at its end a box waits for the kernel and leaves its core alone.
+    """
+    return (os.cpu_count() or 1) + 1
 
 
 def _digest(path: Path) -> str:

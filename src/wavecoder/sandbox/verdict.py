@@ -8,6 +8,7 @@ from wavecoder.sandbox.job import Cause, Exam, Job, Report, Rule, Step, StepRepo
 __all__ = ["execution"]
 
 _MOST_DETAIL = 500  # characters
+_NOT_STARTED = (126, 127)  # as a shell says that there is no such command
 # What the compiler of Python raises; a program that raises one of these itself is one, too.
 _NO_PYTHON = ("SyntaxError", "IndentationError", "TabError")
 
@@ -74,7 +75,9 @@ def _failed(step: Step | Exam, went: StepReport, *, memory: bool) -> tuple[Statu
         return Status.VIOLATION, "it broke the rules of the box"
     words = went.failure or _last_words(went)
     if compiles:
-        return Status.COMPILE_ERROR, words
+        # A compiler's own exit status; a program has no say in it.
+        broken = went.code in _NOT_STARTED
+        return (Status.HARNESS if broken else Status.COMPILE_ERROR), words
     return _by_its_words(step, went, words)
 
 
