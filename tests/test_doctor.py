@@ -425,6 +425,8 @@ def test_a_sandbox_that_is_not_there_is_said(tmp_path, monkeypatch):
     found = sentence("sandbox", tmp_path)
     assert found.startswith("warn  sandbox: bwrap is not installed")
     assert "apt-get install bubblewrap" in found
+    program(tools / "bwrap", "echo no user namespaces >&2; exit 1")
+    assert "a box does not work" in sentence("sandbox", tmp_path)
 
 
 def test_a_program_runs_in_the_sandbox_of_this_machine(tmp_path):

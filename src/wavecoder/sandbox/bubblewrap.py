@@ -79,11 +79,13 @@ class Bubblewrap:
         Raises:
             SandboxError: No box can be made here; the sentence says what is missing.
         """
-        if shutil.which("bwrap") is None:
+        bwrap, self._unshare = shutil.which("bwrap"), shutil.which("unshare")
+        if bwrap is None:
             raise SandboxError(
                 "bwrap is not installed, and programs that models write are run in a sandbox only. "
                 "Install the package bubblewrap (Debian: apt-get install bubblewrap)."
             )
+        self._bwrap = bwrap
         self._groups: SimpleQueue[cgroup.Group] = SimpleQueue()
         self._made: list[cgroup.Group] = []
         self._grouped = cgroup.usable() is not None
@@ -91,7 +93,7 @@ class Bubblewrap:
         self._common = [*_system(), *_python()]
         self.python = os.path.realpath(sys.executable)
         compile_guard()
-        self._bounded = shutil.which("unshare") is not None
+        self._bounded = self._unshare is not None
         why = self._fault()
         if why and self._bounded:
             # AppArmor may let bwrap alone make a namespace.
@@ -213,7 +215,15 @@ class Bubblewrap:
         joined = [str(path) for path in group.joined] if group is not None else []
         if self._bounded:
             options = f"size={limits.disk},nr_inodes={limits.files},mode=0755,nosuid,nodev"
-            around = ["unshare", "--user", "--map-root-user", "--mount", "--", "/bin/sh", "-c"]
+            around = [
+                str(self._unshare),
+                "--user",
+                "--map-root-user",
+                "--mount",
+                "--",
+                "/bin/sh",
+                "-c",
+            ]
             around += [_SET_UP, "box", *joined, "--", options]
             folder = ["--bind", _MOUNT, "/tmp"]
         else:
@@ -221,7 +231,7 @@ class Bubblewrap:
             folder = ["--perms", "0755", "--size", str(limits.disk), "--tmpfs", "/tmp"]
         return [
             *around,
-            *("bwrap", *folder, *self._common, *_folders(job.folders)),
+            *(self._bwrap, *folder, *self._common, *_folders(job.folders)),
             *(_PROC if job.proc else ()),
             *("--remount-ro", "/", "--chdir", "/tmp"),
             *(("--seccomp", str(filter_fd)) if filter_fd is not None else ()),
