@@ -251,7 +251,11 @@ def compiled_speed(language: str, given: argparse.Namespace, folder: Path) -> No
     """Print seconds a program of wavecoder and of the bare commands."""
     problems = load_benchmark(f"humanevalsynthesize-{language}")
     problems = problems[:: max(1, len(problems) // given.compiled)][: given.compiled]
-    programs = [one.declaration + one.canonical_solution for one in problems]
+    # In Go and C++ the declaration lacks helper functions, or holds part of the body.
+    whole = language in ("go", "cpp")
+    programs = [
+        (one.prompt if whole else one.declaration) + one.canonical_solution for one in problems
+    ]
     works = [work(problem, text) for problem, text in zip(problems, programs, strict=True)]
     # What is made at a first use, on both sides: precompiled headers, a build cache.
     ours(works[:1], Mode.PUBLISHED, workers=1)
