@@ -25,8 +25,6 @@ from wavecoder.report.scores import published
 COMMAND = [sys.executable, "-m", "wavecoder.cli"]
 FOLDER = Path(__file__).parents[2] / "shared" / "benchmarks"
 
-pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="apt-get install bubblewrap")
-
 
 @pytest.fixture(autouse=True)
 def benchmarks(monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -25,7 +25,7 @@ _BRACED = _LANGUAGES[1:]
 _COLUMNS = ("prompt", "entry_point", "test", "declaration", "docstring", "instruction")
 _COLUMNS += ("buggy_solution", "bug_type")
 
-needs_data = pytest.mark.skipif(not _DATA.is_dir(), reason="the benchmarks' files are not there")
+needs_data = pytest.mark.usefixtures("benchmark_files")
 
 
 @cache

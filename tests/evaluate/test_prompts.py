@@ -173,7 +173,7 @@ def test_a_benchmark_of_ones_own_is_asked_by_what_its_prompt_is() -> None:
     assert "assert double(2) == 4" in text(words, Style.CHAT)
 
 
-@pytest.mark.skipif(not _DATA.is_dir(), reason="the benchmarks' files are not there")
+@pytest.mark.usefixtures("benchmark_files")
 @pytest.mark.parametrize("language", _NAMES)
 @pytest.mark.parametrize(
     "kind", ["humanevalsynthesize", "humanevalfix", "humanevalfixdocs", "humanevalexplain"]

@@ -1,6 +1,5 @@
 """The stage where a language's toolchain is missing, and where nothing runs at once."""
 
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,8 +15,6 @@ from wavecoder.protocols import Limits
 from wavecoder.records import Trial
 
 SCRIPT = "- {match: '', reply: 'nothing to run'}\n"
-
-pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="apt-get install bubblewrap")
 
 
 def without(monkeypatch: pytest.MonkeyPatch, *languages: str) -> None:
