@@ -95,13 +95,13 @@ def test_numpy_is_there_and_nothing_else_that_is_installed(box, exam):
 def test_200_runs_leave_no_descriptor_no_group_no_process(box, exam):
     job = exam(RIGHT)
     assert judged(box, job) == Status.PASSED
-    before = {*Path("/proc/self/fd").iterdir()}, len(box._made)
+    before = {*Path("/proc/self/fd").iterdir()}, len(box.groups)
     for number in range(200):
         assert judged(box, exam("import os\nos._exit(0)\n") if number % 4 else job) in (
             Status.PASSED,
             Status.ERROR,
         )
-    assert ({*Path("/proc/self/fd").iterdir()}, len(box._made)) == before
+    assert ({*Path("/proc/self/fd").iterdir()}, len(box.groups)) == before
 
 
 RUNS = """
@@ -158,7 +158,7 @@ def test_thousands_of_descriptors_of_the_parent_are_not_handed_down():
 
 def test_closing_twice_is_no_error_and_leaves_no_group():
     box = Bubblewrap()
-    made = [*box._made]
+    made = box.groups
     box.close()
     box.close()
     assert made and not any(group.memory.exists() or group.pids.exists() for group in made)

@@ -39,7 +39,7 @@ def judge(program, strict=True):
 for program in {programs!r}:
     for strict in (True, False):
         judge(program, strict)
-print(len(box.weaknesses), box._bounded)
+print(len(box.weaknesses))
 box.close()
 """
 
@@ -76,7 +76,7 @@ def test_a_user_without_control_groups_has_limits_of_single_processes():
     lines = done.stdout.splitlines()
     assert lines[:6] == ["passed True"] * 2 + ["wrong True"] * 2 + ["memory True"] * 2, done
     assert set(lines[6:8]) <= {"error True", "timeout True"}
-    assert lines[8:] == ["passed True"] * 2 + ["1 True"]
+    assert lines[8:] == ["passed True"] * 2 + ["1"]
     left = [
         path
         for path in Path("/proc").glob("[0-9]*")
@@ -113,35 +113,6 @@ def test_without_bubblewrap_the_sentence_says_how_to_get_it(monkeypatch, tmp_pat
     with pytest.raises(SandboxError, match="--allow-unsandboxed"):
         open_sandbox()
     assert open_sandbox(unsandboxed=True).isolated is False
-
-
-@pytest.fixture
-def without_unshare(tmp_path, monkeypatch):
-    """Give a sandbox where `unshare` fails, as it does where AppArmor trusts bwrap alone."""
-    refusing = tmp_path / "unshare"
-    refusing.write_text("#!/bin/sh\necho 'unshare: refused' >&2\nexit 1\n")
-    refusing.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(
-        "wavecoder.sandbox.bubblewrap.ENV", {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
-    )
-    box = Bubblewrap()
-    yield box
-    box.close()
-
-
-def test_without_unshare_bwrap_makes_the_folder_itself(without_unshare, exam):
-    box = without_unshare
-    assert any("any number of files" in one for one in box.weaknesses)
-    job = exam(RIGHT)
-    assert execution(job, box.run(job)).status == Status.PASSED
-    full = exam(
-        "with open('big', 'wb') as file:\n    while True:\n        file.write(bytes(1 << 20))\n",
-        limits=Limits(disk=4 << 20),
-    )
-    assert execution(full, box.run(full)).status == Status.ERROR
-    hungry = exam(HUNGRY, limits=Limits(memory=64 << 20))
-    assert execution(hungry, box.run(hungry)).status == Status.MEMORY
 
 
 def test_without_control_groups_a_process_has_its_limits(monkeypatch, exam):

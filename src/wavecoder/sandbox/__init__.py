@@ -1,7 +1,9 @@
 """Where programs run that a model wrote.
 
-`Bubblewrap` gives every job a box of its own, which ends with all that is in it. What holds, on
-Linux with user namespaces, bubblewrap and control groups:
+`Bubblewrap` gives every job a box of its own, which ends with all that is in it. Boxes that one
+server makes one after the other have the read-only system and the user namespace in common, and
+begin as copies of an interpreter that has seen no program. What holds, on Linux with user
+namespaces, bubblewrap and control groups:
 
 - A program reads `/usr`, the interpreter and numpy, nothing else: no home, no settings, no other
   process, no installed packages, no variables but a fixed few. It writes one folder, in memory, of
@@ -22,9 +24,8 @@ What does not hold:
   can: the kernel lets root's number do more, should something be forgotten here.
 - Cores, caches and disks are shared: a program can slow others down for as long as its wall time
   lets it, and tell what runs beside it by timing.
-- Without a control group memory is bounded for each process only, without `unshare` the number of
-  files is not bounded, and other processors than x86_64 and aarch64 have no filter;
-  `weaknesses` says so.
+- Without a control group memory is bounded for each process only, and other processors than x86_64
+  and aarch64 have no boxes.
 - By the published rule, and where a compiled program and its tests are one process, a program
   written against this very code can forge its answer, and one that overloads equality passes.
 - A program that knows the tests can return what they expect. No sandbox helps against that.

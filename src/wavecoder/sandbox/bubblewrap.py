@@ -1,30 +1,32 @@
 """Boxes made with bubblewrap: Linux namespaces, a filter for system calls, limits.
 
-For every job a new box. Around it stand three small programs, each of which does its part and
-becomes the next: `unshare` (a mount namespace for the bounded file system), `sh` (joins the control
-group, mounts), `bwrap` (namespaces of every kind, read-only system, filter). `inside/guard.py`
-supervises the program in it. All of it ends when the first process of its namespace is killed.
+`bwrap` makes what boxes have in common, once for many of them: the read-only system and a user
+namespace, with `inside/forkserver.py` as its first process. That makes every box: namespaces of all
+other kinds, a folder, limits and a filter of its own, and forks `inside/guard.py`, which supervises
+the program. A box ends when its first process is killed, and its server makes one at a time.
 """
 
 import contextlib
-import fcntl
 import os
+import platform
 import py_compile
 import shutil
-import signal
-import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
 from wavecoder.errors import SandboxError
 from wavecoder.sandbox import cgroup, seccomp
-from wavecoder.sandbox.exchange import GRACE, START, converse, packed, reported
-from wavecoder.sandbox.job import Exam, Job, Limits, Report
+from wavecoder.sandbox.exchange import reported
+from wavecoder.sandbox.job import Exam, Job, Report
+from wavecoder.sandbox.server import Server
 
-__all__ = ["ENV", "INSIDE", "OPTIONS", "Bubblewrap", "above", "compile_guard", "numpy_folders"]
+__all__ = ["ENV", "INSIDE", "OPTIONS", "Bubblewrap", "compile_guard", "numpy_folders"]
+
+_Kind = tuple[bool, tuple[tuple[str, str, int, int], ...]]
 
 INSIDE = Path(__file__).parent / "inside"
 """Where the supervisor lies."""
@@ -43,25 +45,14 @@ OPTIONS = ("-s", "-P", "-S")
 """Of the interpreter: no path of the user's, of the current folder, or of packages. Not `-I`, which
 would have it leave out PYTHONHASHSEED."""
 
-# No box needs the host's /sys, so there is no harm in a file system over it, in a namespace that
-# ends with the box; a folder of our own would have to be made and removed.
-_MOUNT = "/sys"
-_LEAVING = 5.0  # seconds for a killed box to be gone
+_MOST_IDLE = 16  # servers, each an interpreter of 15 MB
 _STUCK = (
     "A program in a box cannot be killed: it waits in the kernel. Look at the host's file systems, "
     "and start again."
 )
-_JOIN = """
-while [ "$1" != -- ]; do echo 0 > "$1" || exit 125; shift; done
-shift
-"""
-_SET_UP = f"""{_JOIN}
-mount -t tmpfs -o "$1" box {_MOUNT} || exit 125
-shift
-exec "$@"
-"""
-# Read-only: where the host's user is root, the kernel's settings are this user's to change.
 _PROC = ("--proc", "/proc", "--remount-ro", "/proc", "--symlink", "/proc/self/fd", "/dev/fd")
+# For what the server does to a box that begins; nothing that a model wrote has any.
+_CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_NET_ADMIN", "CAP_SETPCAP")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _OF_ETC = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "java-*-openjdk")
 # What is installed is not the program's to read: it may hold a benchmark's answers.
@@ -79,26 +70,27 @@ class Bubblewrap:
         Raises:
             SandboxError: No box can be made here; the sentence says what is missing.
         """
-        bwrap, self._unshare = shutil.which("bwrap"), shutil.which("unshare")
+        bwrap = shutil.which("bwrap")
         if bwrap is None:
             raise SandboxError(
                 "bwrap is not installed, and programs that models write are run in a sandbox only. "
                 "Install the package bubblewrap (Debian: apt-get install bubblewrap)."
             )
         self._bwrap = bwrap
-        self._groups: SimpleQueue[cgroup.Group] = SimpleQueue()
-        self._made: list[cgroup.Group] = []
+        self._lock = threading.Lock()
+        self._idle: dict[_Kind, list[Server]] = {}
         self._grouped = cgroup.usable() is not None
-        self._filter = seccomp.program()
+        rules = seccomp.program()
+        if rules is None:
+            raise SandboxError(
+                f"No filter of system calls is known for the processor {platform.machine()}. Run "
+                f"programs on {' or '.join(seccomp.MACHINES)}."
+            )
+        self._filter = rules
         self._common = [*_system(), *_python()]
         self.python = os.path.realpath(sys.executable)
         compile_guard()
-        self._bounded = self._unshare is not None
         why = self._fault()
-        if why and self._bounded:
-            # AppArmor may let bwrap alone make a namespace.
-            self._bounded = False
-            why = self._fault()
         if why:
             self.close()
             raise SandboxError(
@@ -116,23 +108,31 @@ class Bubblewrap:
                 "and not for all of them together (with systemd: start wavecoder with `systemd-run "
                 "--user --scope -p Delegate=yes`)."
             )
-        if self._filter is None:
-            found.append("No filter of system calls is known for this processor.")
-        if not self._bounded:
-            found.append("`unshare` cannot mount here, so a box may make any number of files.")
         return found
 
+    @property
+    def groups(self) -> list[cgroup.Group]:
+        """Return the control groups of the servers that wait for jobs."""
+        with self._lock:
+            idle = [*chain.from_iterable(self._idle.values())]
+        return [server.group for server in idle if server.group is not None]
+
     def close(self) -> None:
-        """Remove what was made on the host; idempotent."""
-        while self._made:
-            self._made.pop().remove()
+        """End what waits for jobs and remove what was made on the host; idempotent."""
+        with self._lock:
+            idle, self._idle = self._idle, {}
+        for server in chain.from_iterable(idle.values()):
+            server.end()
 
     def _fault(self) -> str:
         """Return why a box does not work; empty where it does."""
         exam = Exam(
             program="x = 1", tests="assert x == 1", strict=True, cpu_seconds=20, wall_seconds=60
         )
-        report = self.run(Job(steps=[exam]))
+        try:
+            report = self.run(Job(steps=[exam]))
+        except SandboxError as error:
+            return str(error).rstrip(".")
         if report.steps and report.steps[0].answered:
             return ""
         return report.problem or (report.steps[0].failure if report.steps else "no report")
@@ -143,131 +143,102 @@ class Bubblewrap:
         Raises:
             SandboxError: The host is out of processes, memory or descriptors.
         """
-        group = self._group(job.limits) if self._grouped else None
+        kind, server = self._server(job)
+        answer = None
         try:
-            report = self._run(job, group)
+            answer = server.run(job)
+            memory = server.group.ran_out() if server.group is not None else False
+        except OSError as error:
+            raise SandboxError(
+                f"A box cannot be made: {error.strerror or error}. Use fewer workers."
+            ) from error
         finally:
-            gone = group is None or group.kill()
-            if group is not None:
-                self._groups.put(group)
+            if answer is None or not answer.ended:
+                server.end_boxes()
+            gone = server.group is None or server.group.kill()
+            self._keep(kind, server)
         if not gone:
             raise SandboxError(_STUCK)
-        return report
+        return reported(answer, memory=memory, isolated=True)
 
-    def _group(self, limits: Limits) -> cgroup.Group:
-        """Return a group that holds no process, with these limits."""
-        with contextlib.suppress(Empty):
-            group = self._groups.get_nowait()
-            try:
-                group.limit(limits.memory, limits.processes)
-                return group
-            except OSError:  # what a box had in its files is not given back at once
-                self._made.remove(group)
-                group.remove()
-        made = cgroup.make_group()
-        if made is None:
+    def _server(self, job: Job) -> tuple[_Kind, Server]:
+        """Return a server for boxes of this kind that makes none now.
+
+        Raises:
+            SandboxError: None can be started.
+        """
+        kind = _kind(job)
+        while True:
+            with self._lock:
+                waiting = self._idle.get(kind)
+                server = waiting.pop() if waiting else None
+            if server is None:
+                return kind, self._started(job)
+            with contextlib.suppress(OSError):  # what a box had in its files is still counted
+                server.limit(job.limits)
+                if server.alive:
+                    return kind, server
+            server.end()
+
+    def _started(self, job: Job) -> Server:
+        group = cgroup.make_group() if self._grouped else None
+        if self._grouped and group is None:
             raise SandboxError(
                 "A control group could be made before and cannot be made now. Look for a full "
                 "/sys/fs/cgroup, and start again."
             )
-        self._made.append(made)
-        made.limit(limits.memory, limits.processes)
-        return made
+        try:
+            server = Server(self._argv(job), rules=self._filter, group=group, env=ENV)
+        except OSError as error:
+            if group is not None:
+                group.remove()
+            words = error.strerror or str(error)
+            raise SandboxError(f"No box can be made: {words}. Use fewer workers.") from error
+        server.limit(job.limits)
+        return server
 
-    def _run(self, job: Job, group: cgroup.Group | None) -> Report:
-        with contextlib.ExitStack() as kept:
-            try:
-                with contextlib.ExitStack() as passed_on:
-                    report_r, report_w = os.pipe()
-                    report_r, passed = above(report_r, kept), [above(report_w, passed_on)]
-                    if self._filter is not None:
-                        passed.append(above(os.memfd_create("filter"), passed_on))
-                        os.write(passed[1], self._filter)
-                        os.lseek(passed[1], 0, os.SEEK_SET)
-                    process = subprocess.Popen(
-                        self._argv(job, group, *passed),
-                        stdin=subprocess.PIPE,
-                        stdout=subprocess.PIPE,
-                        stderr=subprocess.STDOUT,
-                        pass_fds=passed,
-                        env=ENV,
-                        cwd="/",
-                        start_new_session=True,  # a Ctrl-C is for us, who then end the box
-                    )
-            except OSError as error:
-                raise SandboxError(
-                    f"No process can be started for a box: {error.strerror}. Use fewer workers."
-                ) from error
-            with process:
-                try:
-                    data = packed(job, grouped=group is not None, paths=["/python"], env=ENV)
-                    seconds = sum(step.wall_seconds for step in job.steps) + GRACE
-                    answer = converse(process, report_r, data, seconds)
-                finally:
-                    _end(process)
-            memory = group.ran_out() if group is not None else False
-            return reported(answer, memory=memory, isolated=True)
+    def _keep(self, kind: _Kind, server: Server) -> None:
+        """Put a server among those that wait for jobs; the one that waited longest may go."""
+        ended = server
+        with self._lock:
+            if not server.lost:
+                self._idle.setdefault(kind, []).append(server)
+                if sum(map(len, self._idle.values())) <= _MOST_IDLE:
+                    return
+                ended = next(one for one in self._idle.values() if one).pop(0)
+        ended.end()
 
-    def _argv(
-        self, job: Job, group: cgroup.Group | None, report_fd: int, filter_fd: int | None = None
-    ) -> list[str]:
-        limits = job.limits
-        joined = [str(path) for path in group.joined] if group is not None else []
-        if self._bounded:
-            options = f"size={limits.disk},nr_inodes={limits.files},mode=0755,nosuid,nodev"
-            around = [
-                str(self._unshare),
-                "--user",
-                "--map-root-user",
-                "--mount",
-                "--",
-                "/bin/sh",
-                "-c",
-            ]
-            around += [_SET_UP, "box", *joined, "--", options]
-            folder = ["--bind", _MOUNT, "/tmp"]
-        else:
-            around = ["/bin/sh", "-c", f'{_JOIN}\nexec "$@"', "box", *joined, "--"]
-            folder = ["--perms", "0755", "--size", str(limits.disk), "--tmpfs", "/tmp"]
+    def _argv(self, job: Job) -> list[str]:
         return [
-            *around,
-            *(self._bwrap, *folder, *self._common, *_folders(job.folders)),
+            *(self._bwrap, "--tmpfs", "/tmp", *self._common, *_folders(job.folders)),
             *(_PROC if job.proc else ()),
             *("--remount-ro", "/", "--chdir", "/tmp"),
-            *(("--seccomp", str(filter_fd)) if filter_fd is not None else ()),
+            *(word for name in _CAPABILITIES for word in ("--cap-add", name)),
             *("--", self.python, *OPTIONS, "-c"),
-            START.format(folder="/box", fd=report_fd, alone=True),
         ]
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a box that has not ended by itself.
+def _kind(job: Job) -> _Kind:
+    """Return what tells apart the servers for different jobs: folders, and whether there is /proc.
 
-    Its own first process, so that bwrap, whose child that is, takes it away: who takes away the
-    child of a bwrap that was killed is for the host's first process to decide.
+    A folder that was made anew under its old name is another one.
+
+    Raises:
+        SandboxError: A folder is gone.
     """
-    if process.poll() is None:
-        with contextlib.suppress(OSError):
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
-            for child in children.split():
-                os.kill(int(child), signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_LEAVING)
-    process.kill()
-
-
-def above(fd: int, owner: contextlib.ExitStack) -> int:
-    """Return a descriptor beyond the standard three, which a parent may have closed."""
-    moved = fd if fd > 2 else fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
-    owner.callback(os.close, moved)
-    if moved != fd:
-        os.close(fd)
-    return moved
+    folders = []
+    for box, host in sorted(job.folders.items()):
+        try:
+            found = Path(host).stat()
+        except OSError as error:
+            raise SandboxError(f"A box needs the folder {host}: {error.strerror}.") from error
+        folders.append((box, host, found.st_dev, found.st_ino))
+    return job.proc, tuple(folders)
 
 
 def _system() -> Iterator[str]:
     """Yield bwrap's arguments for the system: read-only, without home, logs or settings."""
-    yield from ("--unshare-all", "--die-with-parent", "--new-session", "--as-pid-1")
+    yield from ("--unshare-all", "--new-session", "--as-pid-1")
     yield from ("--uid", "65534", "--gid", "65534", "--hostname", "box")
     yield from ("--ro-bind", "/usr", "/usr")
     for pattern in _HIDDEN:

@@ -7,20 +7,19 @@ import os
 import secrets
 import select
 import selectors
-import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from wavecoder.sandbox.job import Cause, Exam, Job, Report, StepReport
 
-__all__ = ["GRACE", "START", "Answer", "converse", "packed", "reported"]
+__all__ = ["GRACE", "START", "Answer", "Ends", "converse", "packed", "reported"]
 
 GRACE = 10.0
 """Seconds that a box may take beyond all its steps'; a starved host needs them."""
-START = "import sys; sys.path.insert(0, {folder!r}); import guard; guard.main({fd}, {alone})"
-"""The supervisor's program: where it lies, its report's descriptor, whether it is in a box."""
+START = "import sys; sys.path.insert(0, {folder!r}); import {module}; {module}.main({arguments})"
+"""What an interpreter is started with: where our modules lie, which one, and its arguments."""
 
 _MOST_REPORT = 4 << 20  # bytes
 _SAID = 8 << 10  # bytes kept of what the programs around a box print
@@ -83,6 +82,19 @@ def _plain(value: Any) -> Any:
     return value
 
 
+@dataclass(frozen=True)
+class Ends:
+    """Our ends of what leads into a box, all descriptors."""
+
+    job: int
+    said: int
+    report: int
+    ended: int
+    """It can be read when the box's first process is gone."""
+    code: Callable[[], int | None]
+    """The status with which it ended; called after that."""
+
+
 class Answer:
     """What came back of a box."""
 
@@ -92,8 +104,10 @@ class Answer:
         self.said = bytearray()
         """What the programs around the box, and the supervisor, printed."""
         self.overdue = False
+        self.ended = False
+        """Its first process is gone, and with it all others."""
         self.code: int | None = None
-        """The exit status of the box's process, where it ended by itself."""
+        """The status with which it ended; negative where it was ended from outside."""
 
     @property
     def whole(self) -> bool:
@@ -102,38 +116,35 @@ class Answer:
         return len(self.frame) >= 9 and len(self.frame) >= 9 + size
 
 
-def converse(
-    process: subprocess.Popen[bytes], report_r: int, data: bytes, seconds: float
-) -> Answer:
+def converse(ends: Ends, data: bytes, seconds: float) -> Answer:
     """Give a box its job and take its report, waiting for neither longer than `seconds`."""
-    assert process.stdin is not None and process.stdout is not None
     deadline = time.monotonic() + seconds
     answer = Answer()
-    stdin, stdout = process.stdin.fileno(), process.stdout.fileno()
-    with selectors.DefaultSelector() as selector, _pidfd(process) as pidfd:
-        for fd in (stdin, stdout, report_r):
+    with selectors.DefaultSelector() as selector:
+        for fd in (ends.job, ends.said, ends.report):
             os.set_blocking(fd, False)
-        selector.register(stdin, selectors.EVENT_WRITE)
+        selector.register(ends.job, selectors.EVENT_WRITE)
         # Its first process may be gone and another hold the report's descriptor open.
-        for fd in (stdout, report_r, pidfd):
+        for fd in (ends.said, ends.report, ends.ended):
             selector.register(fd, selectors.EVENT_READ)
         view = memoryview(data)
         while not answer.whole and len(answer.frame) <= _MOST_REPORT:
             left = deadline - time.monotonic()
             if left <= 0:
                 answer.overdue = True
-                break
+                return answer
             ready = {key.fd for key, _ in selector.select(left)}
-            if stdin in ready:
-                view = _written(stdin, view)
+            if ends.job in ready:
+                view = _written(ends.job, view)
                 if not view:
-                    selector.unregister(stdin)
-            if stdout in ready and not _take(stdout, answer.said, _SAID):
-                selector.unregister(stdout)
-            if (report_r in ready and not _take(report_r, answer.frame)) or pidfd in ready:
+                    selector.unregister(ends.job)
+            if ends.said in ready and not _take(ends.said, answer.said, _SAID):
+                selector.unregister(ends.said)
+            if (ends.report in ready and not _take(ends.report, answer.frame)) or (
+                ends.ended in ready
+            ):
                 break
-        if not answer.overdue:
-            _leave(process, pidfd, report_r, answer)
+    _leave(ends, answer)
     return answer
 
 
@@ -152,27 +163,21 @@ def _take(fd: int, into: bytearray, most: int | None = None) -> bool:
     return bool(block)
 
 
-def _leave(process: subprocess.Popen[bytes], pidfd: int, report_r: int, answer: Answer) -> None:
+def _leave(ends: Ends, answer: Answer) -> None:
     """Let a box end by itself; how one without a report ended says who is to blame."""
-    assert process.stdout is not None
     poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
+    poll.register(ends.ended, select.POLLIN)
     if poll.poll(_LEAVING):
-        answer.code = process.poll()
+        answer.ended = True
+        answer.code = ends.code()
     if not answer.whole:
-        with contextlib.suppress(BlockingIOError):
-            while _take(report_r, answer.frame) and len(answer.frame) <= _MOST_REPORT:
-                pass
-        answer.said += (process.stdout.read() or b"")[:_SAID]
-
-
-@contextlib.contextmanager
-def _pidfd(process: subprocess.Popen[bytes]) -> Iterator[int]:
-    pidfd = os.pidfd_open(process.pid)
-    try:
-        yield pidfd
-    finally:
-        os.close(pidfd)
+        for fd, into, most in (
+            (ends.report, answer.frame, _MOST_REPORT),
+            (ends.said, answer.said, _SAID),
+        ):
+            with contextlib.suppress(BlockingIOError):
+                while _take(fd, into) and len(into) <= most:
+                    pass
 
 
 def reported(answer: Answer, *, memory: bool, isolated: bool) -> Report:

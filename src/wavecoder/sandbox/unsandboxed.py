@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 
 from wavecoder.errors import SandboxError
-from wavecoder.sandbox.bubblewrap import ENV, INSIDE, OPTIONS, above, compile_guard, numpy_folders
-from wavecoder.sandbox.exchange import GRACE, START, converse, packed, reported
+from wavecoder.sandbox.bubblewrap import ENV, INSIDE, OPTIONS, compile_guard, numpy_folders
+from wavecoder.sandbox.exchange import GRACE, START, Ends, converse, packed, reported
 from wavecoder.sandbox.job import Job, Report
+from wavecoder.sandbox.server import above
 
 __all__ = ["Unsandboxed"]
 
@@ -52,7 +53,9 @@ class Unsandboxed:
                 with contextlib.ExitStack() as passed_on:
                     report_r, report_w = os.pipe()
                     report_r, report_w = above(report_r, kept), above(report_w, passed_on)
-                    start = START.format(folder=str(INSIDE), fd=report_w, alone=False)
+                    start = START.format(
+                        folder=str(INSIDE), module="guard", arguments=f"{report_w}, False"
+                    )
                     process = subprocess.Popen(
                         [sys.executable, *OPTIONS, "-c", start],
                         stdin=subprocess.PIPE,
@@ -73,7 +76,17 @@ class Unsandboxed:
                     paths = [str(one.parent) for one in numpy_folders()[:1]]
                     data = packed(job, grouped=False, paths=paths, env=env)
                     seconds = sum(step.wall_seconds for step in job.steps) + GRACE
-                    answer = converse(process, report_r, data, seconds)
+                    assert process.stdin is not None and process.stdout is not None
+                    pidfd = os.pidfd_open(process.pid)
+                    kept.callback(os.close, pidfd)
+                    ends = Ends(
+                        job=process.stdin.fileno(),
+                        said=process.stdout.fileno(),
+                        report=report_r,
+                        ended=pidfd,
+                        code=process.poll,
+                    )
+                    answer = converse(ends, data, seconds)
                 finally:
                     process.kill()
             if not answer.whole:  # the supervisor itself was ended

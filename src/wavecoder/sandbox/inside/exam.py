@@ -487,8 +487,8 @@ def examine(
 
     def run() -> NoReturn:
         sys.path[:1] = job["path"]
-        for name in ("exam", "guard"):  # the program's own modules may be called so
-            del sys.modules[name]
+        for name in ("exam", "guard", "forkserver"):  # the program's own may be called so
+            sys.modules.pop(name, None)
         program_side(step["program"], 3, 4)
 
     process.start(run, {3: from_us, 4: to_us})
