@@ -255,6 +255,8 @@ class Limits:
     """A file of prices of your own."""
     max_failed: float = 0.5
     """Share of the last 100 inputs that may fail before the run stops."""
+    sandbox: str = "bubblewrap"
+    """Where programs run that a model wrote: a name of the group `wavecoder.sandboxes`."""
     unsandboxed: bool = False
     """Programs that a model wrote may run without isolation where there is no sandbox."""
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 import wavecoder
-from wavecoder.errors import SandboxError
+from wavecoder.errors import PluginError, SandboxError
 from wavecoder.records import Status
 from wavecoder.sandbox import (
     Bubblewrap,
     Job,
     Limits,
+    Report,
     Step,
     Unsandboxed,
     cgroup,
@@ -113,6 +114,29 @@ def test_without_bubblewrap_the_sentence_says_how_to_get_it(monkeypatch, tmp_pat
     with pytest.raises(SandboxError, match="--allow-unsandboxed"):
         open_sandbox()
     assert open_sandbox(unsandboxed=True).isolated is False
+
+
+class Elsewhere:
+    """A sandbox that somebody else wrote."""
+
+    isolated = True
+    weaknesses = ("It runs nothing.",)
+
+    def run(self, job):
+        return Report(steps=(), memory=False, isolated=True, problem="it runs nothing")
+
+    def close(self):
+        pass
+
+
+def test_a_sandbox_of_ones_own_is_opened_by_name():
+    box = open_sandbox(f"{__name__}:Elsewhere")
+    assert isinstance(box, Elsewhere)
+    step = Step(argv=["true"], cpu_seconds=1, wall_seconds=1)
+    job = Job(steps=[step])
+    assert execution(job, box.run(job)).status == Status.HARNESS
+    with pytest.raises(PluginError, match="bubblewrap"):
+        open_sandbox("bublewrap")
 
 
 def test_without_control_groups_a_process_has_its_limits(monkeypatch, exam):

@@ -15,6 +15,7 @@ from wavecoder.cli.options import (
     MaxTokens,
     PricesFile,
     RequestsPerMinute,
+    SandboxName,
     Timeout,
     TokensPerMinute,
     Unsandboxed,
@@ -71,6 +72,7 @@ def evaluate(
         str | None, typer.Option(help="Name of the variable with the endpoint's key.")
     ] = None,
     on_existing: Existing = OnExisting.RESUME,
+    sandbox: SandboxName = "bubblewrap",
     allow_unsandboxed: Unsandboxed = False,
     as_json: AsJson = False,
     concurrency: Concurrency = 64,
@@ -111,6 +113,7 @@ def evaluate(
         max_tokens=max_tokens,
         prices=prices,
         max_failed=max_failed,
+        sandbox=sandbox,
         unsandboxed=allow_unsandboxed,
     )
     page = _measure(table, out, limits, on_existing, as_json=as_json)
@@ -139,6 +142,7 @@ def score(
         bool, typer.Option("--allow-partial", help="Grade what is there: some tasks, or others.")
     ] = False,
     on_existing: Existing = OnExisting.RESUME,
+    sandbox: SandboxName = "bubblewrap",
     allow_unsandboxed: Unsandboxed = False,
     as_json: AsJson = False,
 ) -> None:
@@ -153,7 +157,7 @@ def score(
     }
     if mode is not None:
         table["modes"] = [mode]
-    limits = Limits(unsandboxed=allow_unsandboxed)
+    limits = Limits(sandbox=sandbox, unsandboxed=allow_unsandboxed)
     with ExitStack() as stack:
         folder = out
         if folder is None:

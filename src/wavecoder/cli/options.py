@@ -15,6 +15,7 @@ __all__ = [
     "RecipePath",
     "RequestsPerMinute",
     "RunFolder",
+    "SandboxName",
     "Set",
     "Timeout",
     "TokensPerMinute",
@@ -61,6 +62,13 @@ MaxFailed = Annotated[
     float,
     typer.Option(
         min=0, max=1, help="Share of the last 100 functions that may fail before the run stops."
+    ),
+]
+SandboxName = Annotated[
+    str,
+    typer.Option(
+        "--sandbox",
+        help="Where programs run: bubblewrap, one a plugin names, or package.module:Class.",
     ),
 ]
 Unsandboxed = Annotated[

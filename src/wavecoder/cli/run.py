@@ -20,6 +20,7 @@ from wavecoder.cli.options import (
     PricesFile,
     RecipePath,
     RequestsPerMinute,
+    SandboxName,
     Set,
     Timeout,
     TokensPerMinute,
@@ -68,6 +69,7 @@ def run(
     max_tokens: MaxTokens = None,
     prices: PricesFile = None,
     max_failed: MaxFailed = 0.5,
+    sandbox: SandboxName = "bubblewrap",
     allow_unsandboxed: Unsandboxed = False,
 ) -> None:
     """Run a recipe, or go on with it: only what is missing is done."""
@@ -86,6 +88,7 @@ def run(
         max_tokens=max_tokens,
         prices=prices,
         max_failed=max_failed,
+        sandbox=sandbox,
         unsandboxed=allow_unsandboxed,
     )
     loaded = pipeline.read_recipe(recipe, overrides or (), model)

@@ -104,7 +104,9 @@ class Evaluate:
     def run(self, inputs: Iterable[Asked], ctx: Context) -> Iterator[Trial | Rejected]:
         """Yield each trial with its executions, or why there is none."""
         with (
-            closing(open_sandbox(unsandboxed=ctx.limits.unsandboxed)) as sandbox,
+            closing(
+                open_sandbox(ctx.limits.sandbox, unsandboxed=ctx.limits.unsandboxed)
+            ) as sandbox,
             closing(Scorer(sandbox, _workers())) as scorer,
         ):
             for word in (*sandbox.weaknesses, *self.lacking.values()):

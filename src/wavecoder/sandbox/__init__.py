@@ -58,17 +58,19 @@ __all__ = [
 ]
 
 
-def open_sandbox(*, unsandboxed: bool = False) -> Sandbox:
-    """Return where programs are run: the plugin `bubblewrap` of the group `wavecoder.sandboxes`.
+def open_sandbox(name: str = "bubblewrap", *, unsandboxed: bool = False) -> Sandbox:
+    """Return where programs are run.
 
     Args:
+        name: A plugin of the group `wavecoder.sandboxes`, or `package.module:Class`.
         unsandboxed: Where no sandbox works here, run programs without one.
 
     Raises:
-        SandboxError: None works, and the user did not allow to do without.
+        SandboxError: It does not work, and the user did not allow to do without.
+        PluginError: There is none of that name.
     """
     try:
-        make: Any = load_plugin("sandboxes", "bubblewrap")
+        make: Any = load_plugin("sandboxes", name)
         sandbox: Sandbox = make()
     except SandboxError as error:
         if unsandboxed:
