@@ -32,6 +32,8 @@ values = st.recursive(
         | st.tuples(inner)
         | st.sets(hashable, max_size=4)
         | st.dictionaries(hashable, inner, max_size=4)
+        | st.lists(st.sampled_from(["", "a", "\ud800", "b" * 40]), min_size=14, max_size=40)
+        | st.lists(st.sampled_from(["", "a"]), min_size=14, max_size=40).map(tuple)
     ),
     max_leaves=20,
 )
@@ -42,7 +44,7 @@ def refuse(*_):
 
 
 def travelled(value):
-    return exam._Reader(exam._pack(value, refuse)[4:], refuse).whole()
+    return exam._Reader(bytes(exam._pack(value, refuse)[4:]), refuse).whole()
 
 
 @settings(deadline=None, max_examples=60)
@@ -92,8 +94,8 @@ def test_an_object_stays_where_it_is_whatever_it_says_of_its_class():
         kept.append(value)
         return 5, "Lying"
 
-    data = exam._pack([Lying(), math], keep)
-    assert exam._Reader(data[4:], lambda *found: found).whole() == [(5, "Lying")] * 2
+    data = bytes(exam._pack([Lying(), math], keep)[4:])
+    assert exam._Reader(data, lambda *found: found).whole() == [(5, "Lying")] * 2
     assert [type(one) for one in kept] == [Lying, type(math)]
 
 
@@ -107,6 +109,16 @@ def test_values_may_be_so_deep_and_no_deeper():
     deeper = b"l\1\0\0\0" * 300 + b"N"
     with pytest.raises(exam._Nonsense):
         exam._Reader(deeper, refuse).whole()
+
+
+def test_few_words_many_times_take_a_byte_each():
+    value = [("Dog", "Cat") * 500, [*"abcd" * 250, 1], [Words(one) for one in "ab" * 500]]
+    assert len(exam._pack(value, refuse)) < 1100 + 6 * 1010 + 6 * 1010
+    back = travelled(value)
+    assert back == [value[0], value[1], [*"ab" * 500]]
+    assert {type(one) for one in back[2]} == {str}
+    with pytest.raises(exam._Nonsense):  # a word that is not there
+        exam._Reader(b"Wl\1\0\1\0\0\0a\1\0\0\0\1", refuse).whole()
 
 
 @settings(deadline=None, max_examples=500)
@@ -128,6 +140,9 @@ def test_values_may_be_so_deep_and_no_deeper():
                 b"Z",
                 b"d",
                 b"R",
+                b"Wl",
+                b"Wt",
+                b"\1\0",
                 b"\0",
                 b"\1\0\0\0",
                 b"\2\0\0\0",
@@ -145,9 +160,9 @@ def test_no_bytes_do_more_than_be_refused(data):
 
 
 def test_a_length_beyond_what_is_there_is_refused_before_memory_is_taken():
-    for tag in b"lSZtdsbi":
+    for tag in (b"l", b"S", b"Z", b"t", b"d", b"s", b"b", b"i", b"Wl\0\0", b"Wl"):
         with pytest.raises(exam._Nonsense):
-            exam._Reader(bytes([tag]) + b"\xff\xff\xff\xff", refuse).whole()
+            exam._Reader(tag + b"\xff\xff\xff\xff", refuse).whole()
 
 
 def test_an_exception_of_the_program_is_one_of_ours_by_name():

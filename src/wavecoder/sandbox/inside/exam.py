@@ -37,7 +37,8 @@ else:
 
 __all__ = ["examine"]
 
-_MOST = 256 << 20  # bytes of one message
+_MOST = 512 << 20  # bytes of one message; Mbpp/255 of MBPP+ has one of half of that
+_MANY = 16  # items of a list that may be encoded as few words
 _SHORT = 32  # bytes of a text that is kept once however often it comes
 _DEEPEST = 200  # levels of containers in one another, on both sides
 _ASKED = b"?"
@@ -89,15 +90,30 @@ def _encode_items(value: Any, into: bytearray, keep: Keep, depth: int) -> None:
     kind = type(value)
     base = next(one for one in (list, tuple, set, frozenset, dict) if issubclass(kind, one))
     tag = {list: b"l", tuple: b"t", set: b"S", frozenset: b"Z", dict: b"d"}[base]
+    items: list[Any]
     if base is dict:
         items = [*dict.items(value)]
         into += tag + len(items).to_bytes(4, "little")
         items = [one for pair in items for one in pair]
     else:
         items = [*base.__iter__(value)]
+        if base in (list, tuple) and len(items) >= _MANY and set(map(type, items)) == {str}:
+            words = [*dict.fromkeys(items)]
+            if len(words) <= len(items) // 4 and len(words) <= 256:
+                _encode_words(words, items, into, tag)
+                return
         into += tag + len(items).to_bytes(4, "little")
     for item in items:
         _encode(item, into, keep, depth + 1)
+
+
+def _encode_words(words: list[str], items: list[str], into: bytearray, tag: bytes) -> None:
+    """Append few words that many items are: a byte an item, made without a loop of ours."""
+    into += b"W" + tag + len(words).to_bytes(2, "little")
+    for word in words:
+        into += _long(word.encode("utf-8", "surrogatepass"))
+    numbers = {word: number for number, word in enumerate(words)}
+    into += _long(bytes(map(numbers.__getitem__, items)))
 
 
 def _encode_object(value: Any, into: bytearray, keep: Keep, depth: int) -> None:
@@ -190,10 +206,20 @@ class _Reader:
             return self.take(self.number())
         if tag in _CONTAINERS:
             return self.container(tag, depth)
+        if tag == b"W":
+            return self.words()
         if tag == b"R":
             number = self.number()
             return self.remote(number, self.text())
         raise _Nonsense
+
+    def words(self) -> Any:
+        kind = {b"l": list, b"t": tuple}.get(self.take(1))
+        words = [self.text() for _ in range(self.number(2))]
+        numbers = self.take(self.number())
+        if kind is None or (numbers and max(numbers) >= len(words)):
+            raise _Nonsense
+        return kind(map(words.__getitem__, numbers))
 
     def container(self, tag: bytes, depth: int) -> Any:
         try:
@@ -209,19 +235,20 @@ _CONSTANTS = {b"N": None, b"T": True, b"F": False}
 _CONTAINERS: dict[bytes, Any] = {b"l": list, b"t": tuple, b"S": set, b"Z": frozenset, b"d": dict}
 
 
-def _pack(value: object, keep: Keep) -> bytes:
-    """Return a message.
+def _pack(value: object, keep: Keep) -> memoryview:
+    """Return a message, which may be large: no copy is made of it here or where it is written.
 
     Raises:
         RecursionError: The value is too deep.
         MemoryError: It is too large.
     """
-    into = bytearray()
+    into = bytearray(4)
     _encode(value, into, keep)
-    data = bytes(into)
-    if len(data) > _MOST:
+    size = len(into) - 4
+    if size > _MOST:
         raise MemoryError("the result is too large")
-    return _long(data)
+    into[:4] = size.to_bytes(4, "little")
+    return memoryview(into)
 
 
 # --- the program's side --------------------------------------------------------------------------
@@ -425,7 +452,7 @@ class _Link:
             return value._number, ""
         raise _NotPlain(f"a test gives the program a {type(value).__name__}")
 
-    def _write(self, data: bytes, until: float | None) -> None:
+    def _write(self, data: memoryview, until: float | None) -> None:
         while data:
             self.process.wait(also=self.requests, writing=True, until=until)
             try:
