@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
     "FAILED_REASONS",
+    "Case",
     "ChatReply",
     "ChatRequest",
     "Example",
@@ -19,10 +20,12 @@ __all__ = [
     "Figure",
     "FinishReason",
     "Instance",
+    "Level",
     "LicenseSource",
     "Message",
     "Mode",
     "Problem",
+    "Proof",
     "RawCode",
     "Record",
     "Rejected",
@@ -162,6 +165,45 @@ class Verdict(Value):
     """The discriminator's reply, as it wrote it."""
 
 
+class Level(StrEnum):
+    """What is known of an instance beside opinions, the least first."""
+
+    PARSED = "parsed"
+    """Its code is code of the language; nothing was run."""
+    RAN = "ran"
+    """Its code was run in the sandbox and gave results."""
+    PROVED = "proved"
+    """Results of the sandbox show that it is what the task asks for (`Proof.how`)."""
+
+    def reaches(self, needed: "Level") -> bool:
+        """Say whether this is at least `needed`."""
+        order = list(Level)
+        return order.index(self) >= order.index(needed)
+
+
+class Case(Value):
+    """One input on which both sides of an instance were run; all fields are JSON."""
+
+    call: str
+    """The arguments, a list."""
+    expected: str
+    """What the right code gives: of repair the fixed side, of a translation its source."""
+    other: str | None = None
+    """What the other code gives: the wrong side, the translation, a stub, the rewritten one."""
+
+
+class Proof(Value):
+    """What running the code showed."""
+
+    level: Level
+    how: str
+    """`tests_pass_stub_fails` (generation), `bug_shows` (repair), `same_results` (translation),
+    `round_trip` (summarization), or `ran`."""
+    cases: tuple[Case, ...]
+    detail: str
+    """In a sentence what was run; where the level is not the highest, why."""
+
+
 class Instance(Record):
     """One instruction of the dataset (CodeOcean): instruction, information, solution.
 
@@ -197,6 +239,13 @@ class Instance(Record):
     """The examples in the prompts, generator's and discriminator's."""
     retried: bool = False
     """It failed at first and was made after its round; no other prompt shows it."""
+    proof: Proof | None = None
+    """What running its code showed; None where nothing was run."""
+
+    @property
+    def level(self) -> Level:
+        """Return what is known of it beside opinions."""
+        return self.proof.level if self.proof is not None else Level.PARSED
 
 
 Rejected.model_rebuild()  # it names Instance, which stands below it

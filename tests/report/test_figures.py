@@ -2,8 +2,9 @@ import pytest
 
 from wavecoder.errors import ArtifactError
 from wavecoder.llm import Price, Prices
-from wavecoder.records import Instance
+from wavecoder.records import Case, Instance, Level, Proof
 from wavecoder.report.figures import cover_radii, figures, raw_codes, spending, tally
+from wavecoder.report.page import render
 
 
 def test_the_figures_equal_the_counts_by_hand(upstream, prices):
@@ -51,6 +52,8 @@ def test_the_figures_equal_the_counts_by_hand(upstream, prices):
         "generate/rules/generation/answers": 1,
         "generate/rules/generation/complete": pytest.approx(2 / 3),
         "generate/rules/summarization/accurate": 1,
+        "generate/verdicts": 4,
+        "generate/verdicts/passed": 3,
     }
 
 
@@ -186,3 +189,33 @@ def test_raw_code_is_found_in_the_last_stage_that_wrote_it(upstream):
     assert raw_codes(upstream, ["raw7"]) == {}, "raw7 was not selected"
     assert raw_codes({"collect": upstream["collect"]}, ["raw7"]).keys() == {"raw7"}
     assert raw_codes({}, ["raw5"]) == {}
+
+
+def test_levels_stand_where_code_was_run_and_a_rubber_stamp_is_told(make_artifact, build, prices):
+    case = Case(call="[1]", expected="2", other="3")
+    proofs = [
+        Proof(level=Level.PROVED, how="bug_shows", cases=(case,), detail="1 of 1 tests fail"),
+        Proof(level=Level.RAN, how="ran", cases=(case,), detail="it was run"),
+        None,
+    ]
+    kept = [
+        build.instance(
+            build.raw_code(number), "repair", {"purpose": True}, proof=proofs[number % 3]
+        )
+        for number in range(20)
+    ]
+    for refused, stamp in ((1, True), (2, False)):
+        rejected = [
+            build.refused(
+                build.instance(build.raw_code(100 + number), "repair", {"purpose": False}), "no"
+            )
+            for number in range(refused)
+        ]
+        artifact = make_artifact("generate", Instance, [*kept, *rejected], folder=f"of-{refused}")
+        found = {one.name: one.value for one in figures({"generate": artifact}, prices)}
+        levels = {level: found[f"level/repair/{level}"] for level in Level}
+        assert levels == {"proved": 7, "ran": 7, "parsed": 6}
+        assert (found["verdicts"], found["verdicts/passed"]) == (20 + refused, 20)
+        page = render({"generate": artifact}, 0, prices=prices)
+        assert ("rubber stamp" in page) is stamp
+        assert '<td class="figure">7</td>' in page

@@ -19,6 +19,8 @@
 | `acceptance`             | generate | kept / inputs, without the failed and those not needed    |
 | `acceptance/TASK`        | generate | accepted / accepted and refused of the task               |
 | `rules/TASK/RULE`        | generate | verdicts in which the rule passed / verdicts on the rule  |
+| `verdicts`, `verdicts/passed` | generate | instances that were judged, and those that passed    |
+| `level/TASK/LEVEL`       | generate | accepted instances of which running showed so much        |
 | `pass@K/BENCHMARK/MODE`  | evaluate | the unbiased estimate, in 0..1                            |
 | `pass@1/FAMILY/MODE`     | evaluate | its mean over all six languages of HumanEvalPack          |
 | `verdicts/BENCHMARK/MODE/STATUS` | evaluate | programs with that verdict, if there are any      |
@@ -42,7 +44,7 @@ import numpy as np
 from wavecoder.artifact import Artifact, Tokens, read_json
 from wavecoder.errors import ArtifactError
 from wavecoder.llm import Price, Prices
-from wavecoder.records import Figure, Instance, RawCode, Rejected
+from wavecoder.records import Figure, Instance, Level, RawCode, Rejected
 from wavecoder.report.scores import read_scores, score_figures
 
 T = TypeVar("T")
@@ -58,6 +60,8 @@ __all__ = [
     "spending",
     "tally",
 ]
+
+_JUDGED, _NEARLY_ALL = 20, 0.95  # verdicts, and the share of them that passed
 
 NOT_NEEDED = "not_needed"
 """Reason of the functions that a target left over."""
@@ -123,6 +127,10 @@ class Tally:
     """Verdicts by task and rule, on accepted and on refused instances."""
     passed: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Those of `judged` in which the rule passed."""
+    levels: Counter[tuple[str, Level]] = field(default_factory=Counter)
+    """Accepted instances by task and what running their code showed, where any code was run."""
+    verdicts: Counter[bool] = field(default_factory=Counter)
+    """Instances that were judged, by whether they passed."""
     generators: set[str] = field(default_factory=set)
     discriminators: set[str] = field(default_factory=set)
     shown_accepted: list[Instance] = field(default_factory=list)
@@ -140,6 +148,21 @@ class Tally:
         return self.accepted[task] / (self.accepted[task] + self.refused[task])
 
     @property
+    def rubber_stamp(self) -> bool:
+        """Say whether the discriminator passed nearly all that it judged, so that it tells little.
+
+        Of a judge that is right, so few refusals can be the merit of the checks before it;
+        `wavecoder calibrate` says which it is.
+        """
+        seen = self.verdicts.total()
+        return seen >= _JUDGED and self.verdicts[True] >= _NEARLY_ALL * seen
+
+    @property
+    def ran(self) -> bool:
+        """Say whether code of accepted instances was run."""
+        return any(level != Level.PARSED for _, level in self.levels)
+
+    @property
     def settled(self) -> int:
         """Functions that were accepted or refused."""
         return self.accepted.total() + self.refused.total() + self.unsuited
@@ -148,6 +171,7 @@ class Tally:
         """Count an accepted instance."""
         self.instances[instance.task, instance.language] += 1
         self.accepted[instance.task] += 1
+        self.levels[instance.task, instance.level] += 1
         self.judge(instance)
 
     def refuse(self, rejected: Rejected) -> None:
@@ -172,7 +196,10 @@ class Tally:
         self.generators.add(instance.generator)
         if instance.discriminator is not None:
             self.discriminators.add(instance.discriminator)
-        for rule in instance.verdict.rules if instance.verdict else ():
+        if instance.verdict is None:
+            return
+        self.verdicts[instance.verdict.passed] += 1
+        for rule in instance.verdict.rules:
             self.judged[task, rule.rule] += 1
             self.passed[task, rule.rule] += rule.passed
 
@@ -256,6 +283,11 @@ def _of_generate(artifact: Artifact, prices: Prices) -> Iterable[tuple[str, floa
         yield f"acceptance/{task}", counts.acceptance(task)
     for (task, rule), count in sorted(counts.judged.items()):
         yield f"rules/{task}/{rule}", counts.passed[task, rule] / count
+    if counts.verdicts:
+        yield "verdicts", counts.verdicts.total()
+        yield "verdicts/passed", counts.verdicts[True]
+    for (task, level), count in sorted(counts.levels.items()) if counts.ran else ():
+        yield f"level/{task}/{level}", count
 
 
 def tally(artifact: Artifact, shown: int = 0) -> Tally:
