@@ -36,7 +36,7 @@ from typing import NamedTuple
 from peers import install
 
 from wavecoder.evaluate.benchmarks import load_benchmark
-from wavecoder.evaluate.scoring import Scorer, Work
+from wavecoder.grading.scoring import Scorer, Work
 from wavecoder.records import Mode, Problem, Trial
 from wavecoder.sandbox import open_sandbox
 

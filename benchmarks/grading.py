@@ -36,8 +36,8 @@ from forgeries import EXTENDED, benchmarks, pythons
 
 from wavecoder.errors import WaveCoderError
 from wavecoder.evaluate.benchmarks import load_benchmark
-from wavecoder.evaluate.programs import job_for
-from wavecoder.evaluate.scoring import Scorer, Work
+from wavecoder.grading import job_for
+from wavecoder.grading.scoring import Scorer, Work
 from wavecoder.records import Mode, Problem, Trial
 from wavecoder.sandbox import Job, Step, open_sandbox
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from wavecoder.evaluate.benchmarks import load_benchmark
-from wavecoder.evaluate.scoring import Scorer, Work
+from wavecoder.grading.scoring import Scorer, Work
 from wavecoder.records import Mode, Problem, Trial
 from wavecoder.sandbox import open_sandbox
 

@@ -9,7 +9,7 @@ import pytest
 from wavecoder.artifact import Artifact
 from wavecoder.errors import ConfigError, SandboxError, StaleArtifactError
 from wavecoder.evaluate import stage as evaluate_stage
-from wavecoder.evaluate.programs import module_of
+from wavecoder.grading import module_of
 from wavecoder.pipeline import Recipe, RunOptions, run
 from wavecoder.protocols import Limits
 from wavecoder.records import Trial

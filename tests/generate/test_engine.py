@@ -149,8 +149,8 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> list[Engine]:
     """Every engine that is made, to look into."""
     made: list[Engine] = []
 
-    def make(*given: Any) -> Engine:
-        made.append(Engine(*given))
+    def make(*given: Any, **rest: Any) -> Engine:
+        made.append(Engine(*given, **rest))
         return made[-1]
 
     monkeypatch.setattr("wavecoder.generate.stage.Engine", make)

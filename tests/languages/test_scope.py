@@ -15,6 +15,11 @@ from wavecoder.languages import is_self_contained, outside_names
         ("def f(self):\n    return self.x", ["self"]),
         ("@cached\ndef f(x: Box) -> int:\n    return 1", ["cached", "Box"]),
         ("def f(:", []),
+        # Of a function with this name the standard library takes the locals for globals.
+        ("def top(x):\n    y = x\n    return [y, z]", ["z"]),
+        ("def f():\n    global n\n    n = 1\n\ndef g():\n    return n", []),
+        ("def f():\n    global n\n    return n", ["n"]),
+        ("print(__file__, __name__)", []),
     ],
 )
 def test_outside_names_of_python(code: str, names: list[str]):

@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from wavecoder import __version__
+from wavecoder.cli.decontaminate import decontaminate
 from wavecoder.cli.doctor import doctor
 from wavecoder.cli.estimate import estimate
 from wavecoder.cli.evaluate import evaluate, score
@@ -67,6 +68,7 @@ for _command in (
     export,
     evaluate,
     score,
+    decontaminate,
     fake_server,
 ):
     app.command()(_command)

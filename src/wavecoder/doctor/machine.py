@@ -15,8 +15,8 @@ from pathlib import Path
 from wavecoder import __version__
 from wavecoder.doctor.findings import BROKEN, Findings, fail, ok, tried, warn
 from wavecoder.errors import ConfigError, SandboxError
-from wavecoder.evaluate.programs import LANGUAGES as RUN_LANGUAGES
-from wavecoder.evaluate.programs import module_of
+from wavecoder.grading import LANGUAGES as RUN_LANGUAGES
+from wavecoder.grading import module_of
 from wavecoder.languages import LANGUAGES, syntax_errors
 from wavecoder.machine import free_memory, network_file_system
 from wavecoder.sandbox import Bubblewrap

@@ -21,7 +21,7 @@ from wavecoder.evaluate.prompts import (
     is_explain,
     prompt_for,
 )
-from wavecoder.evaluate.scoring import Scorer, Work
+from wavecoder.grading.scoring import Scorer, Work
 from wavecoder.llm import Remembering, Slots
 from wavecoder.records import ChatReply, ChatRequest, Problem, Rejected, Sampling, Trial
 from wavecoder.stage import Context

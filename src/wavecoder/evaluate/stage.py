@@ -14,10 +14,10 @@ from wavecoder.errors import ConfigError
 from wavecoder.evaluate.benchmarks import load_benchmark
 from wavecoder.evaluate.config import EvaluateConfig
 from wavecoder.evaluate.engine import Asked, Engine
-from wavecoder.evaluate.programs import module_of
 from wavecoder.evaluate.prompts import words
 from wavecoder.evaluate.samples import Kind, Sample, Samples, open_samples
-from wavecoder.evaluate.scoring import Scorer, Work
+from wavecoder.grading import module_of
+from wavecoder.grading.scoring import Scorer, Work
 from wavecoder.llm import Budget, Ledger, Prices, Remembering, open_model
 from wavecoder.protocols import ChatModel
 from wavecoder.records import Problem, Rejected, Trial, digest

@@ -1,132 +1,75 @@
-"""A bug put into real code by an edit, so that the right code is known: it is the original.
-
-Each edit replaces one token by one that means something else; the classes are those of
-HumanEvalPack's bugs (OctoPack, arXiv 2308.07124, table 5) that a single token can make. Edits are
-tried in random order until one gives code that still parses in its language.
-"""
+"""A bug put into real code by an edit, so that the right code is known: it is the original."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import islice, zip_longest
 from random import Random
 
-from wavecoder.languages import Leaf, leaves, parses
+from wavecoder.languages import Mutant, mutants
 
-__all__ = ["Bug", "changed_lines", "put_bug"]
-
-_OPPOSITES = {
-    "operator": (
-        ("==", "!="), ("===", "!=="), ("<", ">"), ("<=", ">="), ("and", "or"), ("&&", "||"),
-        ("+", "-"), ("+=", "-="), ("*", "/"), ("in", "not in"), ("is", "is not"), ("++", "--"),
-    ),
-    "value": (
-        ("True", "False"), ("true", "false"), ("0", "1"), ("1", "2"),
-        ("''", "' '"), ('""', '" "'),
-    ),
-    "function": (
-        ("min", "max"), ("any", "all"), ("startswith", "endswith"), ("startsWith", "endsWith"),
-        ("lstrip", "rstrip"), ("upper", "lower"), ("toUpperCase", "toLowerCase"),
-        ("find", "rfind"), ("indexOf", "lastIndexOf"), ("split", "rsplit"), ("floor", "ceil"),
-        ("push", "unshift"), ("pop", "shift"), ("ceil", "round"), ("HasPrefix", "HasSuffix"),
-        ("keys", "values"), ("isdigit", "isalpha"), ("append", "remove"),
-    ),
-}  # fmt: skip
-# `missing`: a negation taken away.
-_NEGATIONS = frozenset({"not", "!"})
-# Every (kind, opposite) of a token.
-_SWAPS: dict[str, list[tuple[str, str]]] = defaultdict(list)
-for _kind, _pairs in _OPPOSITES.items():
-    for _left, _right in _pairs:
-        _SWAPS[_left].append((_kind, _right))
-        _SWAPS[_right].append((_kind, _left))
-_MEMBER = frozenset({".", "->", "::", "?.", "?->", "&."})
-_DEFINERS = frozenset({"def", "func", "function", "fn"})
+__all__ = ["Bug", "bugs", "changed_lines", "put_bug"]
 
 
 @dataclass(frozen=True)
 class Bug:
-    """One wrong token in code that was right."""
+    """An edit that makes right code wrong."""
 
     kind: str
-    """`operator`, `value`, `function` or `missing`."""
+    """A class of HumanEvalPack: `operator misuse`."""
     code: str
     """The wrong code."""
 
 
 def changed_lines(right: str, wrong: str) -> tuple[str, str]:
-    """Return the first line that differs, as it is in `right` and as it is in `wrong`."""
-    for before, after in zip(right.splitlines(), wrong.splitlines(), strict=False):
-        if before != after:
-            return before.strip(), after.strip()
-    return "", ""
+    """Return the lines that differ, as they are in `right` and as they are in `wrong`.
+
+    Several stand on one line. Empty: nothing was there, or nothing is left.
+    """
+    before, after = right.splitlines(), wrong.splitlines()
+    lines: tuple[list[str], list[str]] = ([], [])
+    for what, left, left_end, at, end in SequenceMatcher(None, before, after, False).get_opcodes():
+        if what != "equal":
+            lines[0].extend(before[left:left_end])
+            lines[1].extend(after[at:end])
+    first, second = (" ".join(line.strip() for line in some) for some in lines)
+    return first, second
+
+
+def bugs(code: str, language: str, rng: Random, *, most: int) -> list[Bug]:
+    """Return up to `most` edits that may well change nothing; tests decide which of them do.
+
+    Args:
+        code: A function that parses in `language`.
+        language: A name from `wavecoder.languages`.
+        rng: Decides which, and in which order; classes that fit take turns.
+        most: How many.
+    """
+    found: dict[str, list[Bug]] = defaultdict(list)
+    for mutant in mutants(code, language):
+        found[mutant.kind].append(Bug(kind=mutant.kind, code=mutant.code))
+    turns = [found[kind] for kind in sorted(found)]
+    rng.shuffle(turns)
+    for some in turns:
+        rng.shuffle(some)
+    in_turn = (bug for row in zip_longest(*turns) for bug in row if bug is not None)
+    return [*islice(in_turn, most)]
 
 
 def put_bug(code: str, language: str, rng: Random) -> Bug | None:
-    """Return `code` with one wrong token, or None where no edit of ours fits.
+    """Return `code` with an edit that is certain to change what it does, or None: there is none.
+
+    Each class of bugs that fits is as likely as the others.
 
     Args:
         code: A function that parses in `language`.
         language: A name from `wavecoder.languages`.
         rng: Decides which of the possible edits is made.
     """
-    candidates = list(_edits(code, language))
-    rng.shuffle(candidates)
-    for kind, start, end, new in candidates:
-        data = code.encode()
-        wrong = (data[:start] + new.encode() + data[end:]).decode()
-        if parses(wrong, language):
-            return Bug(kind=kind, code=wrong)
-    return None
-
-
-def _edits(code: str, language: str) -> Iterator[tuple[str, int, int, str]]:
-    """Yield (kind, first byte, byte after the last, new text) of every edit that is possible."""
-    found = _joined([leaf for leaf in leaves(code, language) if not leaf.is_comment])
-    renamable = _uses(found)
-    for at, leaf in enumerate(found):
-        # Rust's `println!` and TypeScript's `b!.c` are no negations.
-        if leaf.text in _NEGATIONS and leaf.in_expression:
-            yield "missing", leaf.start, leaf.end, ""
-        for kind, new in _SWAPS.get(leaf.text, ()):
-            fits = {"operator": leaf.in_expression, "function": at in renamable}.get(kind, True)
-            if fits:
-                yield kind, leaf.start, leaf.end, new
-
-
-def _joined(found: Sequence[Leaf]) -> list[Leaf]:
-    """Return the leaves with Python's two-word operators as one leaf each."""
-    joined: list[Leaf] = []
-    for leaf in found:
-        pair = f"{joined[-1].text} {leaf.text}" if joined else ""
-        if pair in ("not in", "is not") and not leaf.in_expression:
-            joined[-1] = joined[-1]._replace(text=pair, end=leaf.end, in_expression=True)
-        else:
-            joined.append(leaf)
-    return joined
-
-
-def _uses(found: Sequence[Leaf]) -> set[int]:
-    """Return the places of names that stand for somebody else's function: calls and members.
-
-    The function's own name, its parameters and its variables are left out.
-    """
-    texts = [leaf.text for leaf in found]
-    calls, members, own = set(), set(), set()
-    defined = False
-    for at, leaf in enumerate(found):
-        if not leaf.is_named:
-            continue
-        before = texts[max(at - 3, 0) : at]
-        is_call = texts[at + 1 : at + 2] == ["("]
-        # The first name before a bracket is the one defined: `int f(`, `func (b Box) f(`.
-        first = is_call and not defined and before[-1:] != ["@"] and "=>" not in texts[:at]
-        if first or (before[-1:] and before[-1] in _DEFINERS) or before[::2] == ["def", "."]:
-            defined = True
-            own.add(leaf.text)
-        elif before[-1:] and before[-1] in _MEMBER:
-            members.add(at)
-        elif is_call:
-            calls.add(at)
-        else:
-            own.add(leaf.text)
-    return members | {at for at in calls if texts[at] not in own}
+    found: dict[str, list[Mutant]] = defaultdict(list)
+    for mutant in mutants(code, language, certain=True):
+        found[mutant.kind].append(mutant)
+    if not found:
+        return None
+    chosen = rng.choice(found[rng.choice(sorted(found))])
+    return Bug(kind=chosen.kind, code=chosen.code)

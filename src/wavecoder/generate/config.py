@@ -1,11 +1,12 @@
 """The `generate` table of a recipe."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from wavecoder.generate.task import built_in_tasks
-from wavecoder.records import Sampling
+from wavecoder.records import Level, Sampling
 
 __all__ = ["GenerateConfig"]
 
@@ -52,6 +53,14 @@ class GenerateConfig(BaseModel):
     attempts: Annotated[int, Field(gt=0)] = 1
     """How often a function is tried, with a new random seed, until an instance is accepted. The
     last attempt is the outcome; the replies of the others are in the run's replies alone."""
+    decontaminate: bool | Path = True
+    """Refuse instances that hold a problem of a benchmark: HumanEval, MBPP, their extended versions
+    and HumanEvalPack, by an index of hashes that comes with the package; or a file of hashes of
+    your own (`wavecoder decontaminate --write-index`)."""
+    levels: dict[str, Level] = Field(default_factory=dict)
+    """What running the code must show of a task's instances: `parsed` (nothing is run; where a task
+    is not named), `ran` or `proved`. It is run in the sandbox, before the discriminator is asked.
+    `proved` asks the generator once more for generation and summarization."""
     structured_verdicts: bool = True
     """Hold the discriminator to a JSON schema where its endpoint can do that. Never the generator:
     models write worse code inside JSON."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from wavecoder.generate.generator import example_turn, raw_variables
-from wavecoder.generate.quoting import one_line
+from wavecoder.generate.quoting import as_data, one_line
 from wavecoder.generate.sections import is_broken, json_object
 from wavecoder.generate.task import Rule, Task
 from wavecoder.records import (
@@ -84,8 +84,18 @@ def discriminator_request(
     instance: Instance,
     examples: Sequence[Example],
     sampling: Sampling,
+    *,
+    mark: str | None = None,
 ) -> ChatRequest:
-    """Return the request: the rules, judged examples as turns, then the draft."""
+    """Return the request: the rules, judged examples as turns, then the draft.
+
+    Args:
+        task: The instance's.
+        instance: The draft.
+        examples: Judged ones.
+        sampling: How the verdict is drawn.
+        mark: A word that no author of the draft can know: the draft stands between two lines of it.
+    """
     variables = {
         **raw_variables(
             task,
@@ -101,7 +111,8 @@ def discriminator_request(
     for example in examples:
         messages.append(Message(role="user", content=example_turn(task, "discriminator", example)))
         messages.append(Message(role="assistant", content=_written(example)))
-    messages.append(Message(role="user", content=prompt.render("turn", variables)))
+    turn = prompt.render("turn", variables)
+    messages.append(Message(role="user", content=as_data(turn, mark) if mark else turn))
     return ChatRequest(messages=tuple(messages), sampling=sampling)
 
 

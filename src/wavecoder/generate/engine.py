@@ -8,6 +8,9 @@ given out in coreset order.
 With a target, a function is begun only while the accepted ones and those on their way are fewer
 than the target. What is begun is then the shortest beginning of the coreset that holds the target,
 and no reply is paid for that the dataset does not need.
+
+An accepted instance that nearly repeats an earlier one is refused, once everything before it is
+decided: that, too, hangs on the coreset's order alone.
 """
 
 import asyncio
@@ -18,7 +21,9 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
+from pathlib import Path
 
+from wavecoder.contamination import document_of_record, first_hit, told
 from wavecoder.errors import (
     BudgetError,
     FailedRequestError,
@@ -28,8 +33,10 @@ from wavecoder.errors import (
     WaveCoderError,
 )
 from wavecoder.generate.config import GenerateConfig
+from wavecoder.generate.duplicates import AcceptedInstances
 from wavecoder.generate.examples import ExampleDatabase, as_example
 from wavecoder.generate.method import Desk, Method, Outcome
+from wavecoder.generate.proofs import Prover, Refusal
 from wavecoder.languages.secrets import secret_in
 from wavecoder.llm import Budget, Remembering, Slots
 from wavecoder.records import ChatReply, ChatRequest, Example, Instance, RawCode, Rejected
@@ -68,6 +75,9 @@ class Engine:
         ctx: Context,
         budget: Budget,
         inputs: int,
+        *,
+        prover: Prover | None = None,
+        index: Path | None = None,
     ) -> None:
         """Begin behind the outcomes that are on disk.
 
@@ -78,9 +88,12 @@ class Engine:
             ctx: The stage's context.
             budget: What the models may spend.
             inputs: How many functions there are, those with outcomes included.
+            prover: Runs code, where the recipe asks for proof.
+            index: Hashes of the benchmarks of which no instance may hold a problem.
         """
         self.config = config
         self.method = method
+        self.prover, self.index = prover, index
         self.generator, self.discriminator = models
         self._leaves = not all(model.free for model in models)
         """What is sent leaves this machine."""
@@ -95,6 +108,10 @@ class Engine:
         self._new: dict[int, Example | None] = {}
         """Examples of outcomes made here that the database has not taken yet, by place; with
         feedback only."""
+        self._known = AcceptedInstances()
+        """The accepted instances, for those that would repeat one."""
+        self._undecided: deque[Job] = deque()
+        """What is on its way or waits for an earlier one that is, in order."""
         self._folded = 0
         """Places whose outcomes the database has taken."""
         self._jobs: deque[Job] = deque()
@@ -107,6 +124,21 @@ class Engine:
         self._slots = {
             id(model): Slots(partial(_most, ctx.limits.concurrency, model)) for model in models
         }
+
+        self._remember()
+
+    def _remember(self) -> None:
+        """Take the accepted instances that are on disk; those made after their round come last."""
+        retried = []
+        for _, outcome in self.ctx.finished(Instance) if self.ctx.begun else ():
+            if not isinstance(outcome, Instance):
+                continue
+            if outcome.retried:
+                retried.append(outcome)
+            else:
+                self._known.add(outcome)
+        for instance in retried:
+            self._known.add(instance)
 
     async def batches(self, inputs: Iterable[RawCode]) -> AsyncIterator[Sequence[Job]]:
         """Yield the jobs that have their outcome, in input order, as soon as they have it."""
@@ -217,7 +249,7 @@ class Engine:
                 self._next_on_disk = next(self._on_disk, None)
                 if at < place:
                     continue
-                example = as_example(outcome)
+                example = _example(outcome)
             elif place < self.ctx.begun:
                 example = None  # it failed then and is tried again now: no example for others
             else:
@@ -236,6 +268,7 @@ class Engine:
             # Rounds begin in order, and a job keeps the snapshot that it was given.
             self._snapshots = {number: self.database.snapshot()}
         self._jobs.append(job)
+        self._undecided.append(job)
         task = asyncio.create_task(self._work(job, number, self._snapshots[number]))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -255,14 +288,25 @@ class Engine:
 
     def _settle(self, job: Job, outcome: Outcome) -> None:
         """Give a job its outcome, and take of it what others need to know."""
-        if not job.retried and self.config.examples == "feedback":
-            self._new[job.place] = as_example(outcome)
         failed = isinstance(outcome, Rejected) and outcome.failed
         self._recent.append(outcome.detail if isinstance(outcome, Rejected) and failed else None)
         self._accepted += isinstance(outcome, Instance)
         job.outcome = outcome
+        while self._undecided and self._undecided[0].outcome is not None:
+            self._decide(self._undecided.popleft())
         if failed:
             self._check_failures()
+
+    def _decide(self, job: Job) -> None:
+        """Refuse what nearly repeats an earlier instance; all before it is decided."""
+        if isinstance(job.outcome, Instance):
+            repeated = self._known.add_new(job.outcome)
+            if repeated is not None:
+                self._accepted -= 1
+                job.outcome = _repeats(job.outcome, *repeated)
+        if not job.retried and self.config.examples == "feedback":
+            assert job.outcome is not None
+            self._new[job.place] = _example(job.outcome)
 
     def _failures(self) -> list[str]:
         return [detail for detail in self._recent if detail is not None]
@@ -364,6 +408,7 @@ class Engine:
                 random=self.ctx.rng,
                 ask_generator=partial(self._ask, job, self.generator),
                 ask_discriminator=partial(self._ask, job, self.discriminator),
+                prover=self.prover,
             )
             outcome = await self._attempt(desk)
             if isinstance(outcome, Instance) or outcome.failed:
@@ -376,7 +421,8 @@ class Engine:
         if self._leaves and (secret := secret_in(desk.raw.code, desk.raw.docstring)) is not None:
             return failed(reason="secret", detail=secret)
         try:
-            return await self.method.attempt(desk)
+            outcome = await self.method.attempt(desk)
+            return await self._proved(desk, self._clean(outcome))
         except RefusedRequestError as error:
             return failed(
                 reason="model_refused", detail=str(error), task=desk.task, instance=desk.draft
@@ -385,6 +431,22 @@ class Engine:
             return failed(
                 reason="model_failed", detail=str(error), task=desk.task, instance=desk.draft
             )
+
+    def _clean(self, outcome: Outcome) -> Outcome:
+        """Refuse an instance that holds a problem of a benchmark."""
+        if self.index is None or isinstance(outcome, Rejected):
+            return outcome
+        hit = first_hit(document_of_record(outcome), self.index)
+        return outcome if hit is None else _refused(outcome, "contaminated", told(hit))
+
+    async def _proved(self, desk: Desk, outcome: Outcome) -> Outcome:
+        """Return an accepted instance with its proof, where the method did not ask for one."""
+        if self.prover is None or isinstance(outcome, Rejected) or outcome.proof is not None:
+            return outcome
+        found = await self.prover.written(desk, outcome)
+        if not isinstance(found, Refusal):
+            return outcome.model_copy(update={"proof": found})
+        return _refused(outcome, found.reason, found.detail)
 
     async def _ask(
         self, job: Job, model: Remembering, desk: Desk, request: ChatRequest
@@ -414,6 +476,29 @@ def _most(concurrency: int, model: Remembering) -> int:
     if model.adapts:
         return model.concurrency or concurrency
     return min(concurrency, model.concurrency or concurrency)
+
+
+def _repeats(instance: Instance, other: str, similarity: float) -> Rejected:
+    detail = f"instruction and solution are {similarity:.2f} similar to the accepted {other}"
+    return _refused(instance, "near_duplicate", detail)
+
+
+def _refused(instance: Instance, reason: str, detail: str) -> Rejected:
+    return Rejected(
+        id=instance.id,
+        reason=reason,
+        detail=detail,
+        task=instance.task,
+        reply=instance.reply,
+        instance=instance,
+    )
+
+
+def _example(outcome: Outcome) -> Example | None:
+    """Return the outcome as an example; there is nothing to learn from one that was good before."""
+    if isinstance(outcome, Rejected) and outcome.reason == "near_duplicate":
+        return None
+    return as_example(outcome)
 
 
 def _shortened(outcome: Outcome) -> Outcome:

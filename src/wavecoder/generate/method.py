@@ -14,6 +14,7 @@ from wavecoder.records import ChatReply, ChatRequest, Example, Instance, RawCode
 
 if TYPE_CHECKING:
     from wavecoder.generate.config import GenerateConfig
+    from wavecoder.generate.proofs import Prover
 
 __all__ = ["Desk", "Method", "Outcome"]
 
@@ -42,6 +43,8 @@ class Desk:
     """A generator that depends on the run's seed and this text alone."""
     ask_generator: Ask
     ask_discriminator: Ask
+    prover: "Prover | None" = None
+    """Runs code; None where the recipe asks for no proof."""
     task: str | None = None
     """Set by the method as soon as it is known: stands in the record if a model then fails."""
     draft: Instance | None = None

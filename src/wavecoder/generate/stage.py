@@ -3,18 +3,22 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
 from wavecoder.artifact import write_text
+from wavecoder.contamination import index_of
 from wavecoder.errors import ConfigError
 from wavecoder.generate.config import GenerateConfig
 from wavecoder.generate.engine import Engine, Job
 from wavecoder.generate.method import Method, Outcome
+from wavecoder.generate.proofs import Prover, prompts
 from wavecoder.llm import Budget, Ledger, Prices, Remembering, open_model
-from wavecoder.plugins import load_plugin
+from wavecoder.plugins import load_plugin, nearest
 from wavecoder.protocols import ChatModel
-from wavecoder.records import Instance, RawCode
+from wavecoder.records import Instance, Level, RawCode
+from wavecoder.sandbox import open_sandbox
 from wavecoder.stage import Context
 
 __all__ = ["Generate"]
@@ -27,7 +31,7 @@ class Generate:
     """
 
     name: ClassVar[str] = "generate"
-    data_version: ClassVar[int] = 2
+    data_version: ClassVar[int] = 3
     streaming: ClassVar[bool] = True
     writes: ClassVar[type[Instance]] = Instance
     Config: ClassVar[type[GenerateConfig]] = GenerateConfig
@@ -43,6 +47,12 @@ class Generate:
         self.config = config
         method: Any = load_plugin("methods", config.method)
         self.method: Method = method(config)
+        self._check_levels()
+        self.index: Path | None = None
+        """The hashes of what no instance may hold."""
+        if config.decontaminate:
+            own = config.decontaminate if isinstance(config.decontaminate, Path) else None
+            self.index, _ = index_of(own)
         self.generator: ChatModel = open_model(config.generator, api_key_env=config.api_key_env)
         address = config.discriminator or config.generator
         # A key goes to nobody but the address it was named for.
@@ -54,16 +64,28 @@ class Generate:
             else open_model(address, api_key_env=key)
         )
 
+    def _check_levels(self) -> None:
+        tasks = sorted(getattr(self.method, "tasks", (self.config.method,)))
+        for name in self.config.levels:
+            if name not in tasks:
+                raise ConfigError(
+                    f"generate.levels names {name!r}, which is no task of this recipe."
+                    f"{nearest(name, tasks)} Tasks: {', '.join(tasks)}."
+                )
+
     def identity(self) -> Mapping[str, object]:
         """Return the config, with models by revision and prompts by content."""
         config = self.config.model_dump(
-            mode="json", exclude={"api_key_env", "discriminator_api_key_env", "tasks"}
+            mode="json",
+            exclude={"api_key_env", "decontaminate", "discriminator_api_key_env", "tasks"},
         )
         return {
             **config,
             "generator": self.generator.identity,
             "discriminator": self.discriminator.identity,
             **self.method.identity(),
+            **({"index": index_of(self.index)[1]} if self.index else {}),
+            **({"proofs": _proof_prompts()} if self.config.levels else {}),
         }
 
     def inputs(self, ctx: Context) -> Iterable[RawCode]:
@@ -84,8 +106,12 @@ class Generate:
         free = json.dumps({"models": sorted(self._free())})
         write_text(ctx.files / "free.json", free + "\n")
         total = list(ctx.upstream.values())[-1].manifest.kept
-        with asyncio.Runner() as runner, Ledger(ctx.replies) as ledger:
-            engine = self._engine(ctx, ledger, total)
+        with (
+            asyncio.Runner() as runner,
+            Ledger(ctx.replies) as ledger,
+            self._prover(ctx) as prover,
+        ):
+            engine = self._engine(ctx, ledger, total, prover)
             batches = engine.batches(inputs)
             try:
                 while (jobs := runner.run(_next(batches))) is not None:
@@ -119,7 +145,25 @@ class Generate:
     def _free(self) -> set[str]:
         return {model.identity for model in self.models if getattr(model, "free", False)}
 
-    def _engine(self, ctx: Context, ledger: Ledger, inputs: int) -> Engine:
+    @contextmanager
+    def _prover(self, ctx: Context) -> Iterator[Prover | None]:
+        """Give what runs code, where the recipe asks for it.
+
+        Raises:
+            SandboxError: No sandbox works here.
+        """
+        if all(level == Level.PARSED for level in self.config.levels.values()):
+            yield None
+            return
+        limits = ctx.limits
+        with closing(open_sandbox(limits.sandbox, unsandboxed=limits.unsandboxed)) as sandbox:
+            for weakness in sandbox.weaknesses:
+                ctx.progress.note(f"generate: {weakness}")
+            prover = Prover(sandbox, self.config.levels, threads=ctx.processes)
+            with closing(prover):
+                yield prover
+
+    def _engine(self, ctx: Context, ledger: Ledger, inputs: int, prover: Prover | None) -> Engine:
         """Return the engine, its models held to the limits and the budget.
 
         Raises:
@@ -138,7 +182,13 @@ class Generate:
                 drive(limits, ctx.progress.note)
         remembering = {key: Remembering(model, ledger, budget) for key, model in models.items()}
         both = (remembering[id(self.generator)], remembering[id(self.discriminator)])
-        return Engine(self.config, self.method, both, ctx, budget, inputs)
+        return Engine(
+            self.config, self.method, both, ctx, budget, inputs, prover=prover, index=self.index
+        )
+
+
+def _proof_prompts() -> Mapping[str, Any]:
+    return {name: prompt.model_dump(mode="json") for name, prompt in prompts().items()}
 
 
 async def _next(batches: AsyncIterator[Sequence[Job]]) -> Sequence[Job] | None:

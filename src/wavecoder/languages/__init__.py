@@ -5,6 +5,7 @@
 """
 
 from wavecoder.languages.cutting import FunctionSpan, functions, statements
+from wavecoder.languages.mutation import BUG_CLASSES, Mutant, mutants
 from wavecoder.languages.scope import is_self_contained, outside_names
 from wavecoder.languages.syntax import (
     Guard,
@@ -29,11 +30,13 @@ from wavecoder.languages.table import (
 )
 
 __all__ = [
+    "BUG_CLASSES",
     "LANGUAGES",
     "FunctionSpan",
     "Guard",
     "Language",
     "Leaf",
+    "Mutant",
     "SlowParseError",
     "SyntaxIssue",
     "functions",
@@ -44,6 +47,7 @@ __all__ = [
     "language_of",
     "languages_of",
     "leaves",
+    "mutants",
     "names_language",
     "outside_names",
     "parse",

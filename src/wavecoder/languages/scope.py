@@ -11,6 +11,8 @@ __all__ = ["is_self_contained", "outside_names"]
 
 # How a function speaks of the object or class it belongs to, as leaf texts.
 _OWNERS = frozenset({"self", "this", "super", "cls", "$this"})
+# What a module has without a line of it, beside what every module has.
+_OF_MODULES = frozenset({"__file__", "__path__", "__annotations__"})
 
 
 def outside_names(code: str, language: str) -> list[str]:
@@ -48,21 +50,28 @@ def _module(code: str) -> symtable.SymbolTable | None:
             return None
 
 
+def _is_bound(symbol: symtable.Symbol) -> bool:
+    return symbol.is_assigned() or symbol.is_imported() or symbol.is_parameter()
+
+
 def _free_names(module: symtable.SymbolTable) -> Iterator[str]:
     """Yield the names that Python code takes from outside itself."""
+    tables = [module]
+    for table in tables:
+        tables.extend(table.get_children())
     own = {
         symbol.get_name()
-        for symbol in module.get_symbols()
-        if symbol.is_assigned() or symbol.is_imported()
+        for table in tables
+        for symbol in table.get_symbols()
+        if _is_bound(symbol) and (table is module or symbol.is_declared_global())
     }
-    known = own | vars(builtins).keys()
-    tables = [module]
-    while tables:
-        table = tables.pop()
-        tables.extend(table.get_children())
+    known = own | vars(builtins).keys() | _OF_MODULES
+    for table in tables:
         for symbol in table.get_symbols():
             name = symbol.get_name()
-            if (symbol.is_global() or table is module) and name not in known:
+            # `is_global` is also True of the locals of a function that is called `top`.
+            outside = symbol.is_global() and (not _is_bound(symbol) or symbol.is_declared_global())
+            if (outside or table is module) and name not in known:
                 yield name
     for function in module.get_children():
         if function.get_type() == "function":

@@ -1,6 +1,7 @@
 """Each method through the real stage and engine, over a scripted model."""
 
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
@@ -15,7 +16,9 @@ from wavecoder.stage import run_stage
 
 
 def oss(request: ChatRequest) -> str:
-    return "[Problem] Double x.\n[Solution]\n```python\nx = 2 * x\n```"
+    rng = Random(request.sampling.seed)
+    words = " ".join(f"word{rng.getrandbits(16)}" for _ in range(8))
+    return f"[Problem] Double x, {words}.\n[Solution]\n```python\nx = 2 * x\n```"
 
 
 def evol(request: ChatRequest) -> str:
@@ -27,7 +30,8 @@ def evol(request: ChatRequest) -> str:
 
 
 def self_instruct(request: ChatRequest) -> str:
-    # What is made up again in a later round repeats what is in the database by then.
+    # What is made up again in a later round repeats what is in the database by then; in the same
+    # round, what was accepted before it.
     return "Instruction: Reverse the order of the words.\nInput: a b\nOutput: b a"
 
 
@@ -36,7 +40,7 @@ def self_instruct(request: ChatRequest) -> str:
     [
         ("oss-instruct", oss, 24),
         ("evol-instruct", evol, 24),
-        ("self-instruct", self_instruct, 8),
+        ("self-instruct", self_instruct, 1),
     ],
 )
 def test_a_run_ends_in_instances_that_later_stages_take(
@@ -57,7 +61,10 @@ def test_a_run_ends_in_instances_that_later_stages_take(
     assert {one.task for one in instances} == {method}
     rejected = list(artifact.rejected())
     assert len(rejected) == 24 - accepted
-    assert {(one.reason, one.task) for one in rejected} <= {("repeats", method)}
+    assert {(one.reason, one.task) for one in rejected} <= {
+        ("repeats", method),
+        ("near_duplicate", method),
+    }
     assert export(artifact.folder, "jsonl", tmp_path / "data.jsonl") == accepted
     counts = tally(artifact, 3)
     assert counts.acceptance(method) == accepted / 24

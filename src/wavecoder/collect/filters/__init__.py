@@ -1,7 +1,7 @@
 """Rules that keep or reject raw code; each looks at one function and nothing else.
 
 `functions.py` looks at the function as such, `wording.py` at its text, `authorship.py` at who wrote
-it, `secrets.py` for keys and passwords, `lookalikes.py` for the problems of benchmarks,
+it, `secrets.py` for keys and passwords, `contaminated.py` for the problems of benchmarks,
 `licenses.py` at the licence. `BUILT_IN` in `functions.py` says in which order they run.
 """
 

@@ -50,10 +50,10 @@ BUILT_IN: Mapping[str, bool] = MappingProxyType(
         "secrets": True,
         "natural_language": False,
         "words": False,
-        "lookalike": False,
         "parses": True,
         "trivial": True,
         "self_contained": False,
+        "contaminated": True,
     }
 )
 """The names of the filters of this package in the order they run, cheap ones first, and whether

@@ -1,7 +1,7 @@
 """HumanEval+ and MBPP+: the same tasks with many more inputs (Liu et al. 2023, EvalPlus).
 
 A program is called with every input, and its results must be those of the reference, which is
-prompt + canonical_solution in both, by the rule in `wavecoder.evaluate.oracle`. The copies of these
+prompt + canonical_solution in both, by the rule in `wavecoder.grading.oracle`. The copies of these
 datasets on the hub have no inputs, so only the released files will do.
 """
 

@@ -6,15 +6,18 @@ from typing import Any
 
 from wavecoder.errors import ConfigError
 from wavecoder.generate.assign import assign
-from wavecoder.generate.checks import Draft, first_failure
+from wavecoder.generate.checks import UNSHOWN, Draft, first_failure
 from wavecoder.generate.config import GenerateConfig
 from wavecoder.generate.discriminator import discriminator_request, parse_verdict, verdict_schema
 from wavecoder.generate.generator import Assignment, generator_request
 from wavecoder.generate.method import Desk, Outcome
+from wavecoder.generate.methods.labels import is_open
+from wavecoder.generate.proofs import Refusal
+from wavecoder.generate.quoting import marker
 from wavecoder.generate.sections import parse_sections
 from wavecoder.generate.task import load_task
 from wavecoder.languages import language
-from wavecoder.records import Example, FinishReason, Instance, Rejected
+from wavecoder.records import Example, FinishReason, Instance, Proof, Rejected
 
 __all__ = ["WaveCoder"]
 
@@ -57,16 +60,22 @@ class WaveCoder:
             detail = f"none of the tasks {', '.join(self.tasks)} suits it"
             return Rejected(id=raw.id, reason="no_task", detail=detail)
         desk.task = assignment.task.name
-        written = await self._write(desk, assignment)
+        proof = None
+        if desk.prover is not None:
+            begun = await desk.prover.assigned(desk, assignment)
+            if isinstance(begun, Refusal):
+                return Rejected(id=raw.id, task=desk.task, reason=begun.reason, detail=begun.detail)
+            assignment, proof = begun
+        written = await self._write(desk, assignment, proof)
         if isinstance(written, Rejected):
             return written
         draft, judged = written
         return await self._judge(desk, draft, judged)
 
     async def _write(
-        self, desk: Desk, assignment: Assignment
+        self, desk: Desk, assignment: Assignment, proof: Proof | None
     ) -> tuple[Instance, Sequence[Example]] | Rejected:
-        """Return a draft that passed the checks, and the examples for its judge."""
+        """Return a draft that passed checks and proof, and the examples for its judge."""
         raw, task, config = desk.raw, assignment.task, self.config
         rng = desk.rng()
         draw = partial(desk.examples.draw, task.name, (raw.language, assignment.target_language))
@@ -82,7 +91,8 @@ class WaveCoder:
             )
         sections = parse_sections(reply.text)
         if isinstance(sections, str):
-            return refused(reason="no_sections", detail=sections)
+            reason = "open_fence" if is_open(reply.text) else "no_sections"
+            return refused(reason=reason, detail=sections)
         draft = Draft(assignment, sections, good)
         judged = [*draw(rng, good=False, count=1, judged=True), *draw(rng, good=True, count=1)]
         instance = desk.draft = Instance(
@@ -105,13 +115,25 @@ class WaveCoder:
         )
         failure = first_failure(draft)
         if failure is not None:
-            return refused(reason=failure[0], detail=failure[1], instance=instance)
+            shown = None if failure.slug in UNSHOWN else instance
+            return refused(reason=failure.slug, detail=failure.reason, instance=shown)
+        if desk.prover is not None:
+            found = await desk.prover.written(desk, instance, proof)
+            if isinstance(found, Refusal):
+                return refused(reason=found.reason, detail=found.detail, instance=instance)
+            instance = desk.draft = instance.model_copy(update={"proof": found})
         return instance, judged
 
     async def _judge(self, desk: Desk, draft: Instance, examples: Sequence[Example]) -> Outcome:
         """Return the instance with its verdict, or the rule that refused it."""
         task = self.tasks[draft.task]
-        request = discriminator_request(task, draft, examples, self.config.discriminator_sampling)
+        request = discriminator_request(
+            task,
+            draft,
+            examples,
+            self.config.discriminator_sampling,
+            mark=marker(desk.random(f"{draft.id}/{desk.attempt}/marker")),
+        )
         if self.config.structured_verdicts:
             request = request.model_copy(update={"reply_schema": verdict_schema(task.rules)})
         reply = await desk.judge(request)

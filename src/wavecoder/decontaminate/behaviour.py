@@ -1,0 +1,253 @@
+"""Rows whose code does what a benchmark asks: it passes the benchmark's own tests.
+
+Running every function against every problem is out of reach, so few are tried: a problem's words
+must be among the row's words, weighed by how rare they are among problems, and a function of the
+row must take as many arguments as the problem's. Of each problem the likeliest rows are run, in the
+sandbox, by the strict rule, called by the name that the tests know.
+"""
+
+import heapq
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from tree_sitter import Node
+
+from wavecoder.contamination import Document
+from wavecoder.contamination.documents import blocks
+from wavecoder.decontaminate.references import Known
+from wavecoder.errors import ConfigError
+from wavecoder.grading import job_for
+from wavecoder.grading.scoring import Scorer, Work
+from wavecoder.languages import functions, parse
+from wavecoder.protocols import Sandbox
+from wavecoder.records import Mode, Problem, Status, Trial
+
+__all__ = ["RUNNABLE", "Shortlist", "Suspect", "Suspects", "passing"]
+
+RUNNABLE = ("python", "javascript")
+"""Languages in which a function is called by another name with one line behind it. In the others a
+program is a class or a package of the benchmark's own making."""
+
+_ALIAS = {"python": "\n{entry} = {name}\n", "javascript": "\nconst {entry} = {name};\n"}
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+_LEAST = 0.3
+"""Least share of a problem's words, by weight."""
+_TASKS = 3
+"""Tasks that a row is tried for; HumanEval, HumanEval+ and HumanEvalPack have the same."""
+_COMMON = 0.2
+"""Words in more than this share of problems are `write` and `function`."""
+_EXCERPT = 300
+_LONGEST = 20_000
+"""Bytes of a solution that is looked at; benchmarks' solutions have a few hundred."""
+
+
+class Suspect(NamedTuple):
+    """A function of a row, and the problem that it may solve."""
+
+    problem: int
+    """A place in the list of problems."""
+    row: int
+    id: str | None
+    likeness: float
+    program: str
+    """With the function under the name that the tests call."""
+    excerpt: str
+
+
+class _Task(NamedTuple):
+    """What one or several problems ask for."""
+
+    language: str
+    entry_point: str
+    takes: int
+    """Arguments of its function."""
+    imports: str
+    """What stands at the head of the prompt."""
+    problems: list[int]
+
+
+class Suspects:
+    """Finds what is worth running; can be pickled."""
+
+    def __init__(self, known: Known) -> None:
+        """Weigh the words of the problems that can be run."""
+        self._tasks: list[_Task] = []
+        places: dict[tuple[str, str], int] = {}
+        found: list[set[str]] = []
+        for place, (one, reference) in enumerate(
+            zip(known.problems, known.references, strict=True)
+        ):
+            if one is None or one.language not in RUNNABLE:
+                continue
+            # What passes all inputs of an extended benchmark passes the base's few, and quicker.
+            if one.inputs and (one.language, one.entry_point) in places:
+                continue
+            takes = _arguments(reference.programs[0], one.language).get(one.entry_point)
+            if takes is None:
+                continue
+            key = (one.language, one.entry_point)
+            if key not in places:
+                places[key] = len(found)
+                found.append(set())
+                imports = _imports(one.prompt) if one.language == "python" else ""
+                self._tasks.append(_Task(*key, takes[1], imports, []))
+            self._tasks[places[key]].problems.append(place)
+            found[places[key]] |= _words(f"{reference.prompt} {one.entry_point}")
+        counts = Counter(word for words in found for word in words)
+        most = max(3.0, _COMMON * len(found))
+        self._weights: dict[str, list[tuple[int, float]]] = defaultdict(list)
+        for number, words in enumerate(found):
+            weight = {w: math.log(len(found) / counts[w]) ** 2 for w in words if counts[w] <= most}
+            total = sum(weight.values())
+            for word, value in weight.items():
+                self._weights[word].append((number, value / total))
+
+    def of(self, document: Document, row: int) -> list[Suspect]:
+        """Return the functions of a row that are worth running, with their problems."""
+        if len(document.solution) > _LONGEST:
+            return []
+        likeness: defaultdict[int, float] = defaultdict(float)
+        for word in _words(document.text):
+            for number, weight in self._weights.get(word, ()):
+                likeness[number] += weight
+        best = heapq.nlargest(_TASKS, likeness.items(), key=lambda item: (item[1], -item[0]))
+        return [
+            suspect
+            for number, value in best
+            if value >= _LEAST
+            for suspect in self._fitting(document, row, number, value)
+        ]
+
+    def _fitting(
+        self, document: Document, row: int, number: int, likeness: float
+    ) -> Iterator[Suspect]:
+        task = self._tasks[number]
+        if document.language not in (None, task.language):
+            return
+        found = [code for code, tag in blocks(document.solution) if tag in (None, task.language)]
+        for code in found or [document.solution]:
+            for name, (fewest, most) in _arguments(code, task.language).items():
+                if not fewest <= task.takes <= most:
+                    continue
+                alias = _ALIAS[task.language].format(entry=task.entry_point, name=name)
+                program = f"{task.imports}{code}\n{alias if name != task.entry_point else ''}"
+                for place in task.problems:
+                    yield Suspect(place, row, document.id, likeness, program, code[:_EXCERPT])
+
+
+class Shortlist:
+    """The likeliest rows of each problem."""
+
+    def __init__(self, most: int) -> None:
+        """Keep so many of each."""
+        self._most = most
+        self._kept: defaultdict[int, list[tuple[float, int, int, Suspect]]] = defaultdict(list)
+        self._count = 0
+        self.seen = 0
+
+    def add(self, suspect: Suspect) -> None:
+        """Take one; the least likely one goes where there are too many."""
+        self.seen += 1
+        self._count += 1
+        kept = self._kept[suspect.problem]
+        heapq.heappush(kept, (suspect.likeness, -suspect.row, -self._count, suspect))
+        if len(kept) > self._most:
+            heapq.heappop(kept)
+
+    def suspects(self) -> list[Suspect]:
+        """Return all, problem by problem, the likeliest first."""
+        return [
+            entry[3]
+            for problem in sorted(self._kept)
+            for entry in sorted(self._kept[problem])[::-1]
+        ]
+
+
+def passing(
+    suspects: Sequence[Suspect],
+    problems: Sequence[Problem | None],
+    sandbox: Sandbox,
+    *,
+    workers: int,
+    on_done: Callable[[int], None] = lambda count: None,
+) -> Iterator[Suspect]:
+    """Yield those whose function passes all tests of its problem.
+
+    Raises:
+        SandboxError: The sandbox cannot go on.
+    """
+    scorer = Scorer(sandbox, workers)
+    works = []
+    kept = []
+    missing: set[str] = set()
+    for one in suspects:
+        problem = problems[one.problem]
+        assert problem is not None  # `Suspects` names none that cannot be run
+        if problem.language in missing:
+            continue
+        try:
+            job_for(problem, one.program, Mode.STRICT)
+        except ConfigError:  # no toolchain of that language here
+            missing.add(problem.language)
+            continue
+        kept.append(one)
+        works.append(Work(problem, _trial(problem, one)))
+    try:
+        scored = scorer.score(works, [Mode.STRICT])
+        for count, (one, trial) in enumerate(zip(kept, scored, strict=True), 1):
+            on_done(count)
+            if trial.strict is not None and trial.strict.status == Status.PASSED:
+                yield one
+    finally:
+        scorer.close()
+
+
+def _trial(problem: Problem, suspect: Suspect) -> Trial:
+    return Trial(
+        id=f"{suspect.row}",
+        benchmark=problem.benchmark,
+        task_id=problem.id,
+        language=problem.language,
+        index=0,
+        completion="",
+        program=suspect.program,
+    )
+
+
+def _words(text: str) -> set[str]:
+    """Return the words of a text, those inside names too."""
+    return {word.lower() for word in _WORD.findall(text) if len(word) > 1}
+
+
+def _imports(prompt: str) -> str:
+    found = re.findall(r"^(?:import|from) .+$", prompt, re.MULTILINE)
+    return "".join(f"{line}\n" for line in found)
+
+
+def _arguments(program: str, language: str) -> dict[str, tuple[int, int]]:
+    """Return for each function of a program, by name, how few and how many arguments it takes."""
+    found = {}
+    for span in functions(program, language):
+        if "." in span.name:  # a method needs its object
+            continue
+        pending = [parse(span.code, language).root_node]
+        while pending:
+            node = pending.pop()
+            given = node.child_by_field_name("parameters") or node.child_by_field_name("parameter")
+            if given is not None:
+                found[span.name] = _counts(given)
+                break
+            pending.extend(reversed(node.named_children))
+    return found
+
+
+def _counts(given: Node) -> tuple[int, int]:
+    kinds = [child.type for child in given.named_children if child.type != "comment"]
+    if given.type == "identifier":  # x => …
+        return 1, 1
+    default = sum("default" in kind or kind == "assignment_pattern" for kind in kinds)
+    rest = any("splat" in kind or "rest" in kind for kind in kinds)
+    return len(kinds) - default - rest, 255 if rest else len(kinds)

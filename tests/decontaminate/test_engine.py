@@ -1,0 +1,260 @@
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from wavecoder.contamination import load_index
+from wavecoder.decontaminate import Options, decontaminate
+from wavecoder.errors import ConfigError, StoppedError
+from wavecoder.pipeline import Recipe, RunOptions, run
+from wavecoder.progress import Silent
+
+Write = Callable[..., Path]
+Rows = list[dict[str, Any]]
+
+HUMANEVAL = Options(benchmarks=("humaneval",))
+
+
+def removed(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "removed.jsonl").read_text().splitlines()]
+
+
+def test_a_dataset_is_written_without_what_was_found(rows: Rows, write: Write, tmp_path: Path):
+    path, out = write(rows), tmp_path / "out"
+    report = decontaminate(path, out, HUMANEVAL)
+    assert (report.rows, report.removed, report.clean) == (7, 1, 6)
+    kept = path.read_bytes().splitlines(keepends=True)
+    del kept[3]
+    assert (out / "clean.jsonl").read_bytes() == b"".join(kept)
+    assert {(one["row"], one["id"], one["benchmark"], one["problem"]) for one in removed(out)} == {
+        (4, "leak", "humaneval", "HumanEval/3")
+    }
+    assert {one["layer"] for one in removed(out)} == {"exact", "ngram", "ast"}
+    assert all("balance" in one["excerpt"] for one in removed(out))
+    told = json.loads((out / "report.json").read_text())
+    assert told["hits"] == {layer: {"humaneval": 1} for layer in ("exact", "ngram", "ast")}
+    assert "| humaneval | 1 | 1 | 1 | 1 |" in (out / "report.md").read_text()
+
+
+def test_processes_decide_nothing(rows: Rows, write: Write, tmp_path: Path):
+    path = write(rows * 200)
+    for processes, name in ((1, "a"), (2, "b")):
+        options = Options(benchmarks=("humaneval",), processes=processes)
+        decontaminate(path, tmp_path / name, options)
+    for name in ("clean.jsonl", "removed.jsonl", "report.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_a_list_and_a_packed_file_come_back_in_their_form(rows: Rows, tmp_path: Path):
+    listed, packed = tmp_path / "data.json", tmp_path / "data.jsonl.gz"
+    listed.write_text(json.dumps(rows, indent=1))
+    packed.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
+    clean = [row for row in rows if row["id"] != "leak"]
+    for path in (listed, packed):
+        decontaminate(path, tmp_path / "out", HUMANEVAL)
+    assert json.loads((tmp_path / "out" / "clean.json").read_text()) == clean
+    text = gzip.decompress((tmp_path / "out" / "clean.jsonl.gz").read_bytes()).decode()
+    assert [json.loads(line) for line in text.splitlines()] == clean
+
+
+def test_parquet_keeps_its_columns(rows: Rows, tmp_path: Path):
+    table = pa.Table.from_pylist([row | {"extra": [1, None]} for row in rows])
+    parquet.write_table(table, tmp_path / "data.parquet")
+    decontaminate(tmp_path / "data.parquet", tmp_path / "out", HUMANEVAL)
+    found = parquet.read_table(tmp_path / "out" / "clean.parquet")
+    assert found.schema == table.schema
+    assert found.to_pylist() == [row for row in table.to_pylist() if row["id"] != "leak"]
+
+
+def test_a_list_longer_than_what_is_read_at_once(rows: Rows, tmp_path: Path):
+    path = tmp_path / "data.json"
+    path.write_text(json.dumps([*rows, {"instruction": "x" * 3_000_000}, *rows], indent=2))
+    report = decontaminate(path, tmp_path / "out", HUMANEVAL)
+    assert (report.rows, report.removed) == (15, 2)
+    assert len(json.loads((tmp_path / "out" / "clean.json").read_text())) == 13
+
+
+def test_an_index_stands_for_the_text(
+    rows: Rows, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path, file = write(rows), tmp_path / "hashes.idx"
+    first = decontaminate(path, None, Options(benchmarks=("humaneval",), write_index=file))
+    monkeypatch.setenv("WAVECODER_BENCHMARKS", str(tmp_path))
+    second = decontaminate(path, None, Options(index=file))
+    assert first == second
+    assert load_index(file).benchmarks == ("humaneval",)
+
+
+def test_an_index_has_no_text_for_other_layers(rows: Rows, write: Write, tmp_path: Path):
+    file = tmp_path / "hashes.idx"
+    decontaminate(write(rows), None, Options(benchmarks=("humaneval",), write_index=file))
+    with pytest.raises(ConfigError, match="embedding needs an embedder"):
+        decontaminate(write(rows), None, Options(index=file, layers=("embedding",)))
+
+
+def test_a_file_of_the_users_own(rows: Rows, write: Write):
+    mine = write([rows[3]], "mine.jsonl")
+    report = decontaminate(write(rows), None, Options(benchmarks=(str(mine),)))
+    assert report.hits["exact"] == {"mine": 1}
+    assert report.removed == 1
+
+
+def test_nothing_is_written_without_a_folder(rows: Rows, write: Write, tmp_path: Path):
+    path = write(rows)
+    decontaminate(path, None, HUMANEVAL)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_lines_that_are_no_row_are_counted_and_the_first_is_named(
+    rows: Rows, write: Write, tmp_path: Path
+):
+    path = write(rows, end='{"a": 1}\nnot json\n\n[1]\n')
+    report = decontaminate(path, tmp_path / "out", HUMANEVAL)
+    assert report.unread == {"invalid_json": 1, "no_object": 1, "no_text": 1}
+    assert report.first_unread.startswith("row 8: it has no text")
+    assert (report.rows, report.removed, report.clean) == (10, 1, 6)
+    assert [one["row"] for one in removed(tmp_path / "out")] == [4, 4, 4, 8, 9, 11]
+
+
+def test_a_row_of_ten_megabytes(rows: Rows, write: Write, tmp_path: Path):
+    long = {"instruction": "x", "output": "y = 1\n" * 1_700_000 + rows[3]["output"]}
+    report = decontaminate(write([*rows, long]), None, HUMANEVAL)
+    assert (report.rows, report.removed) == (8, 2)
+
+
+def test_a_row_longer_than_a_row_may_be_is_left_out(rows: Rows, write: Write, tmp_path: Path):
+    report = decontaminate(
+        write([*rows, {"output": "y" * 17_000_000}]), tmp_path / "out", HUMANEVAL
+    )
+    assert report.unread == {"line_too_long": 1}
+    assert len((tmp_path / "out" / "clean.jsonl").read_text().splitlines()) == 6
+
+
+@pytest.mark.parametrize("name, text", [("a.jsonl", ""), ("a.jsonl", "\n\n"), ("a.json", "[]")])
+def test_an_empty_dataset_is_refused(tmp_path: Path, name: str, text: str):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ConfigError, match="has no row"):
+        decontaminate(tmp_path / name, None, HUMANEVAL)
+
+
+def test_a_dataset_that_is_not_there_or_of_no_known_form(tmp_path: Path):
+    (tmp_path / "data.txt").write_text("x")
+    for path, words in (
+        (tmp_path / "none.jsonl", "There is no dataset"),
+        (tmp_path / "data.txt", "no form that is known"),
+        (tmp_path, "no run and no stage"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            decontaminate(path, None, HUMANEVAL)
+
+
+def test_a_folder_that_holds_the_dataset_itself_is_refused(
+    rows: Rows, write: Write, tmp_path: Path
+):
+    path = write(rows, "clean.jsonl")
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match="holds the dataset itself"):
+        decontaminate(path, tmp_path, HUMANEVAL)
+    assert path.read_bytes() == before
+
+
+def test_an_unknown_layer_and_an_unknown_benchmark_are_named(rows: Rows, write: Write):
+    with pytest.raises(ConfigError, match="no layer 'asts'"):
+        decontaminate(write(rows), None, Options(layers=("asts",)))
+    with pytest.raises(ConfigError, match=r"no benchmark 'humanevil'\. Did you mean 'humaneval'"):
+        decontaminate(write(rows), None, Options(benchmarks=("humanevil",)))
+
+
+def test_a_benchmark_file_that_changed_or_is_missing_is_named(
+    rows: Rows, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = tmp_path / "theirs"
+    (folder / "mbpp").mkdir(parents=True)
+    monkeypatch.setenv("WAVECODER_BENCHMARKS", str(folder))
+    with pytest.raises(ConfigError, match=r"MbppPlus-v0\.2\.0\.jsonl\.gz is not in"):
+        decontaminate(write(rows), None, Options(benchmarks=("mbpp+",)))
+    (folder / "mbpp" / "mbpp.jsonl").write_text("{}\n")
+    with pytest.raises(ConfigError, match="expected sha256 ccf64ceae9c5"):
+        decontaminate(write(rows), None, Options(benchmarks=("mbpp",)))
+
+
+def test_a_row_of_a_users_file_that_is_no_problem_is_named(rows: Rows, write: Write):
+    mine = write(rows, "mine.jsonl", end='{"a": 1}\n')
+    with pytest.raises(ConfigError, match=r"Row 8 of .*mine\.jsonl is no problem: it has no text"):
+        decontaminate(write(rows), None, Options(benchmarks=(str(mine),)))
+
+
+def test_the_leakage_is_measured_and_the_nearest_rows_can_be_dropped(
+    rows: Rows, write: Write, tmp_path: Path
+):
+    options = Options(benchmarks=("humaneval",), embedder="lexical")
+    report = decontaminate(write(rows), None, options)
+    (leakage,) = report.leakage
+    assert (leakage.benchmark, leakage.problems) == ("humaneval", 164)
+    assert 0 < leakage.mean < leakage.highest < 1
+    assert report.removed == 1
+    near = Options(
+        benchmarks=("humaneval",),
+        layers=("embedding",),
+        embedder="lexical",
+        neighbours=1,
+        cosine=0.6,
+    )
+    report = decontaminate(write(rows), tmp_path / "out", near)
+    assert [(one["row"], one["problem"]) for one in removed(tmp_path / "out")] == [
+        (4, "HumanEval/3")
+    ]
+    every = Options(
+        benchmarks=("humaneval",), layers=("embedding",), embedder="lexical", neighbours=7
+    )
+    assert decontaminate(write(rows), None, every).removed == 7
+
+
+def test_code_that_passes_a_benchmarks_tests_is_found_by_what_it_does(
+    rows: Rows, write: Write, tmp_path: Path
+):
+    ask = "Return True if the given number is prime, and otherwise False."
+    right = "def f(k):\n    return k > 1 and not [d for d in range(2, k) if k // d * d == k]\n"
+    wrong = right.replace("k > 1", "k > 11")
+    takes_two = right.replace("f(k)", "f(k, limit)")
+    answers = [f"Here:\n```python\n{code}```" for code in (wrong, right, takes_two)]
+    mine = [*rows, *({"instruction": ask, "output": answer} for answer in answers)]
+    options = Options(benchmarks=("humaneval",), layers=("ast", "behaviour"), unsandboxed=True)
+    report = decontaminate(write(mine), tmp_path / "out", options)
+    found = [one for one in removed(tmp_path / "out") if one["layer"] == "behaviour"]
+    assert [(one["row"], one["problem"]) for one in found] == [(9, "HumanEval/31")]
+    assert report.removed == 2
+    assert report.likely >= report.tried >= 2
+
+
+def test_a_run_that_is_stopped_writes_nothing(rows: Rows, write: Write, tmp_path: Path):
+    stop = Event()
+
+    class Stopping(Silent):
+        def step(self, what: str, done: int, total: int | None) -> None:
+            stop.set()
+
+    with pytest.raises(StoppedError):
+        decontaminate(
+            write(rows * 300), tmp_path / "out", HUMANEVAL, progress=Stopping(), stop=stop
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_is_a_dataset(rows: Rows, tmp_path: Path):
+    source = tmp_path / "src"
+    source.mkdir()
+    (source / "a.py").write_text(rows[3]["output"] + "\n\n" + rows[0]["output"] + "\n")
+    off = dict.fromkeys(("length", "trivial", "contaminated"), False)
+    recipe = Recipe(collect={"sources": [{"directory": str(source)}], "filters": off})
+    run(recipe, tmp_path / "run", RunOptions(progress=Silent(), stop=Event()))
+    report = decontaminate(tmp_path / "run", tmp_path / "out", HUMANEVAL)
+    assert (report.rows, report.removed) == (2, 1)
+    names = parquet.read_table(tmp_path / "out" / "clean.parquet")["name"].to_pylist()
+    assert names == ["port_0"]
