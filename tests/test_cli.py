@@ -45,6 +45,7 @@ generate:
   generator: scripted:{folder}/script.yaml
   tasks: {{summarization: 1}}
   examples: static
+  near_duplicates: false
   round_size: 4
 report:
 """

@@ -43,7 +43,7 @@ seed: 1
 collect:
   sources: [{{jsonl: {functions}}}]
   near_duplicates: false
-  filters: {{length: false, trivial: false, self_contained: false, lookalike: false}}
+  filters: {{length: false, trivial: false, self_contained: false}}
 generate:
   generator: {model}
   target_languages: [javascript]

@@ -11,9 +11,9 @@ import pytest
 from wavecoder.calibrate import DEFECTS, Plan, Result, as_markdown, as_table, calibrate, write
 from wavecoder.calibrate.grades import Share
 from wavecoder.calibrate.judging import Judge
-from wavecoder.calibrate.minimum import Minimum, meets
 from wavecoder.calibrate.report import rubber_stamp
 from wavecoder.errors import BudgetError, ConfigError, ModelError, StoppedError
+from wavecoder.generate.judge import Minimum, meets
 from wavecoder.generate.stage import Generate
 from wavecoder.llm import Ledger
 from wavecoder.llm.fake.server import FakeServer

@@ -10,9 +10,9 @@ against a calibration by `minimum.meets`.
 
 from wavecoder.calibrate.engine import Graded, Plan, Result, calibrate
 from wavecoder.calibrate.known import LANGUAGES
-from wavecoder.calibrate.minimum import Minimum, meets
 from wavecoder.calibrate.planting import DEFECTS
 from wavecoder.calibrate.report import as_json, as_markdown, as_table, rubber_stamp, write
+from wavecoder.generate.judge import Minimum, meets
 
 __all__ = [
     "DEFECTS",

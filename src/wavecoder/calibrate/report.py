@@ -9,8 +9,8 @@ from typing import Any
 from wavecoder.artifact import write_text, writing
 from wavecoder.calibrate.engine import Graded, Result
 from wavecoder.calibrate.grades import GRADERS, Share, share
-from wavecoder.calibrate.minimum import FORMAT
 from wavecoder.calibrate.planting import DEFECTS
+from wavecoder.generate.judge import FORMAT
 
 __all__ = ["as_json", "as_markdown", "as_table", "rubber_stamp", "write"]
 

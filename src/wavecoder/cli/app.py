@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from wavecoder import __version__
+from wavecoder.cli.calibrate import calibrate
 from wavecoder.cli.decontaminate import decontaminate
 from wavecoder.cli.doctor import doctor
 from wavecoder.cli.estimate import estimate
@@ -69,6 +70,7 @@ for _command in (
     evaluate,
     score,
     decontaminate,
+    calibrate,
     fake_server,
 ):
     app.command()(_command)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from wavecoder.generate.judge import Minimum
 from wavecoder.generate.task import built_in_tasks
 from wavecoder.records import Level, Sampling
 
@@ -53,6 +54,8 @@ class GenerateConfig(BaseModel):
     attempts: Annotated[int, Field(gt=0)] = 1
     """How often a function is tried, with a new random seed, until an instance is accepted. The
     last attempt is the outcome; the replies of the others are in the run's replies alone."""
+    near_duplicates: bool = True
+    """Refuse an instance whose instruction and solution nearly repeat those of an accepted one."""
     decontaminate: bool | Path = True
     """Refuse instances that hold a problem of a benchmark: HumanEval, MBPP, their extended versions
     and HumanEvalPack, by an index of hashes that comes with the package; or a file of hashes of
@@ -61,6 +64,10 @@ class GenerateConfig(BaseModel):
     """What running the code must show of a task's instances: `parsed` (nothing is run; where a task
     is not named), `ran` or `proved`. It is run in the sandbox, before the discriminator is asked.
     `proved` asks the generator once more for generation and summarization."""
+    calibration: Path | None = None
+    """The calibration.json that `wavecoder calibrate` made of the discriminator."""
+    judge_at_least: Minimum | None = None
+    """What the calibration must show before a run may begin."""
     structured_verdicts: bool = True
     """Hold the discriminator to a JSON schema where its endpoint can do that. Never the generator:
     models write worse code inside JSON."""

@@ -299,7 +299,7 @@ class Engine:
 
     def _decide(self, job: Job) -> None:
         """Refuse what nearly repeats an earlier instance; all before it is decided."""
-        if isinstance(job.outcome, Instance):
+        if isinstance(job.outcome, Instance) and self.config.near_duplicates:
             repeated = self._known.add_new(job.outcome)
             if repeated is not None:
                 self._accepted -= 1

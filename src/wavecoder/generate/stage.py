@@ -12,6 +12,7 @@ from wavecoder.contamination import index_of
 from wavecoder.errors import ConfigError
 from wavecoder.generate.config import GenerateConfig
 from wavecoder.generate.engine import Engine, Job
+from wavecoder.generate.judge import meets
 from wavecoder.generate.method import Method, Outcome
 from wavecoder.generate.proofs import Prover, prompts
 from wavecoder.llm import Budget, Ledger, Prices, Remembering, open_model
@@ -22,6 +23,13 @@ from wavecoder.sandbox import open_sandbox
 from wavecoder.stage import Context
 
 __all__ = ["Generate"]
+
+
+# A calibration lets a run begin or not; the index stands in by its checksum, tasks by their texts.
+_DECIDES_NOTHING = {
+    *("api_key_env", "calibration", "decontaminate", "discriminator_api_key_env"),
+    *("judge_at_least", "tasks"),
+}
 
 
 class Generate:
@@ -63,6 +71,33 @@ class Generate:
             if (address, key) == (config.generator, config.api_key_env)
             else open_model(address, api_key_env=key)
         )
+        self._check_judge()
+
+    def _check_judge(self) -> None:
+        """Hold the discriminator's calibration against what the recipe demands.
+
+        Raises:
+            ConfigError: It shows less, or cannot be read.
+        """
+        path, minimum = self.config.calibration, self.config.judge_at_least
+        if minimum is None:
+            return
+        if path is None:
+            raise ConfigError(
+                "generate.judge_at_least needs a calibration and got none. Make one with "
+                "`wavecoder calibrate --judge MODEL -o DIR`, and name DIR/calibration.json in "
+                "generate.calibration."
+            )
+        try:
+            calibration = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"The calibration {path} cannot be read: {error}. Make it again with `wavecoder "
+                f"calibrate`."
+            ) from error
+        why = meets(calibration, minimum, judge=self.discriminator.identity)
+        if why is not None:
+            raise ConfigError(why)
 
     def _check_levels(self) -> None:
         tasks = sorted(getattr(self.method, "tasks", (self.config.method,)))
@@ -77,7 +112,7 @@ class Generate:
         """Return the config, with models by revision and prompts by content."""
         config = self.config.model_dump(
             mode="json",
-            exclude={"api_key_env", "decontaminate", "discriminator_api_key_env", "tasks"},
+            exclude=_DECIDES_NOTHING,
         )
         return {
             **config,

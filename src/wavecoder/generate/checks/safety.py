@@ -47,8 +47,8 @@ _TEMPLATE = (
     r"\[/?INST\]|<</?SYS>>|<｜\w+[^｜\n]{0,20}｜>"
 )
 _VERDICT = (
-    r"^[^\w\n]*(?:rule\s*#?\d+|overall(?:\s+(?:answer|verdict|judge?ment))?)\W{0,3}[:=]\W{0,4}"
-    r"(?:yes|no)\b|"
+    r"^[^\w\n]*rule\s*#?\d+\W{0,3}[:=]\W{0,4}(?:yes|no)\b|"
+    r"\boverall(?:\s+(?:answer|verdict|judge?ment))?\s{0,2}[:=][ \t\"'`*]{0,4}(?:yes|no)\b|"
     r'"overall"\s*:\s*"(?:yes|no)"|'
     r"\boverall (?:answer|verdict|judge?ment) (?:is|must be|should be|has to be) [\"'`*]*yes\b|"
     r"\ball rules are (?:met|satisfied|fulfilled|passed)\b"

@@ -1,11 +1,14 @@
 """A recipe's demand, held against a calibration."""
 
+import json
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from wavecoder.calibrate.minimum import FORMAT, Minimum, meets
+from wavecoder.errors import ConfigError
+from wavecoder.generate import Generate
+from wavecoder.generate.judge import FORMAT, Minimum, meets
 
 
 def table(caught: float | None, falsely: float | None, **more: Any) -> dict[str, Any]:
@@ -40,3 +43,26 @@ def test_why_a_run_may_not_begin(found: dict[str, Any], says: str):
 def test_a_minimum_is_a_share():
     with pytest.raises(ValidationError):
         Minimum(caught=1.5)
+
+
+def test_a_run_is_refused_whose_judge_shows_less_than_the_recipe_demands(tmp_path):
+    table = {"generator": "scripted:x", "judge_at_least": {"caught": 0.5}}
+    script = tmp_path / "x.yaml"
+    script.write_text("- match: a\n  reply: b\n")
+    table["generator"] = f"scripted:{script}"
+    with pytest.raises(ConfigError, match="got none"):
+        Generate(Generate.Config.model_validate(table))
+    path = tmp_path / "calibration.json"
+    table["calibration"] = str(path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        Generate(Generate.Config.model_validate(table))
+    share = {"caught": {"share": 0.4}, "falsely_refused": {"share": 0.1}}
+    judge = Generate(Generate.Config(generator=table["generator"])).discriminator.identity
+    made = {"format": FORMAT, "judge": {"model": judge}, "graders": {"judge": share}}
+    path.write_text(json.dumps(made))
+    with pytest.raises(ConfigError, match="catches 40%"):
+        Generate(Generate.Config.model_validate(table))
+    share["caught"]["share"] = 0.6
+    path.write_text(json.dumps(made))
+    stage = Generate(Generate.Config.model_validate(table))
+    assert "calibration" not in stage.identity()
