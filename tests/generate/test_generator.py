@@ -194,6 +194,8 @@ def attempt(
         GenerateConfig.model_validate({"generator": "x", "tasks": {"summarization": 1}})
     )
     judged: list[ChatRequest] = []
+    code = raw_code("def f(text):\n    return text, text")
+    raw = code.model_copy(update={"docstring": "Give a text twice."})
 
     def reply(text: str) -> ChatReply:
         return ChatReply(
@@ -209,7 +211,7 @@ def attempt(
         return reply(judge(request))
 
     desk = Desk(
-        raw=raw_code("def f(text):\n    return text, text"), place=0, round=0, attempt=0,
+        raw=raw, place=0, round=0, attempt=0,
         generator="g", discriminator="d",
         examples=ExampleDatabase(method.own_examples), random=Random, ask_generator=write,
         ask_discriminator=answer,
