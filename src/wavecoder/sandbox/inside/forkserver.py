@@ -21,7 +21,6 @@ import marshal
 import os
 import select
 import struct
-import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -176,7 +175,3 @@ def _filter(rules: bytes) -> None:
 def _error(what: str) -> OSError:
     number = ctypes.get_errno()
     return OSError(number, f"{what}: {os.strerror(number)}")
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))
