@@ -2,8 +2,8 @@
 
 One to fifteen consecutive lines of the function are shown; the model makes up a problem that stands
 alone and solves it. Nobody judges: what is cut off, lacks a section or does not parse is dropped.
-The original drops duplicates over the whole dataset and what is in a benchmark besides; neither is
-done here, as a method sees one function at a time.
+The original drops duplicates over the whole dataset and what is in a benchmark besides; here the
+engine does, for every method.
 """
 
 import re
