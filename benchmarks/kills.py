@@ -54,9 +54,9 @@ GENERATED = (
     "3-generate/records.parquet",
     "3-generate/rejected.parquet",
     "3-generate/manifest.json",
-    "5-report/records.parquet",
-    "5-report/rejected.parquet",
-    "5-report/files/report.html",
+    "7-report/records.parquet",
+    "7-report/rejected.parquet",
+    "7-report/files/report.html",
 )
 ROWS = 300
 IN_FLIGHT = 16
@@ -275,7 +275,7 @@ def _part_of_select(out: Path) -> str:
 def _part_of_generate(out: Path) -> str:
     """Return what a killed run of `generate` and `report` was at."""
     generate, journal = out / "3-generate", out / "3-generate/journal.jsonl"
-    if (out / "5-report/manifest.json").exists():
+    if (out / "7-report/manifest.json").exists():
         return "complete"
     if (generate / "manifest.json").exists():
         return "between or in report"

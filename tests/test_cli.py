@@ -83,7 +83,7 @@ def same_records(one: Path, other: Path) -> bool:
 
 def test_from_source_to_an_exported_dataset(folder: Path):
     done = wavecoder("run", folder / "recipe.yaml", "-o", folder / "run")
-    assert done.stdout.splitlines()[-1].endswith("5-report/files/report.html")
+    assert done.stdout.splitlines()[-1].endswith("7-report/files/report.html")
     assert "3-generate/records.parquet" in done.stdout
     assert "generate: begins" in done.stderr
     shown = wavecoder("show", folder / "run").stdout
@@ -157,7 +157,7 @@ def test_killed_in_the_middle_the_same_command_gives_the_same_bytes(folder: Path
         wavecoder(*command, folder / "killed")
     assert Counter(asked) == Counter(everything - stored)
     assert same_records(folder / "whole", folder / "killed")
-    figures = "5-report/records.parquet"
+    figures = "7-report/records.parquet"
     assert (folder / "whole" / figures).read_bytes() == (folder / "killed" / figures).read_bytes()
 
 

@@ -70,11 +70,11 @@ def test_every_command_is_in_the_readme():
 def test_every_stage_is_in_the_documents():
     for stage in STAGES:
         assert stage.name in (ROOT / "README.md").read_text()
-        assert f"{stage.name}/" in (ROOT / "ARCHITECTURE.md").read_text()
+        assert stage.name in (ROOT / "ARCHITECTURE.md").read_text()
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda p: p.name)
-def test_every_recipe_fits(path: Path):
+def test_every_recipe_fits(path: Path, benchmarks: Path):
     assert stages(read_recipe(path))
 
 

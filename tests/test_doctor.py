@@ -218,7 +218,7 @@ def test_an_endpoint_that_wants_a_key_says_where_to_name_one(recipe):
     with serving(key=KEY) as server:
         (words,) = failures(look(recipe(f"{{generator: '{server.spec}'}}")))
     assert "refuses us without a key (HTTP 401)" in words
-    assert "generate.api_key_env" in words
+    assert "api_key_env in the stage" in words
 
 
 def test_a_variable_that_is_not_set_is_told(recipe, monkeypatch):

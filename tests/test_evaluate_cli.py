@@ -65,7 +65,7 @@ def completions(problems: Sequence[Problem], **changed: str) -> list[dict[str, s
 
 
 def trials(out: Path) -> list[Trial]:
-    return list(Artifact.open(out / "4-evaluate").records(Trial))
+    return list(Artifact.open(out / "6-evaluate").records(Trial))
 
 
 WRONG = "    return 'no'\n"
@@ -301,7 +301,7 @@ def test_a_full_disk_is_exit_1_and_it_goes_on_after(tmp_path: Path):
 
 def killed(*args: object, out: Path, after: int) -> list[str]:
     """Kill the command once its journal has so many lines, and return these."""
-    journal = out / "4-evaluate" / "journal.jsonl"
+    journal = out / "6-evaluate" / "journal.jsonl"
     process = subprocess.Popen([*COMMAND, *map(str, args)], stderr=subprocess.DEVNULL)
     while process.poll() is None:
         if journal.exists() and journal.read_bytes().count(b"\n") >= after:
@@ -395,7 +395,7 @@ def test_a_killed_score_goes_on_and_runs_nothing_twice(tmp_path: Path):
     whole = wavecoder(*command, tmp_path / "whole")
     assert untimed(found) == untimed(trials(tmp_path / "whole"))
     assert again.stdout.splitlines()[:-1] == whole.stdout.splitlines()[:-1]
-    one, other = (folder / "5-report/records.parquet" for folder in (out, tmp_path / "whole"))
+    one, other = (folder / "7-report/records.parquet" for folder in (out, tmp_path / "whole"))
     assert one.read_bytes() == other.read_bytes()
 
 
@@ -482,8 +482,8 @@ def test_nothing_is_asked_twice(tmp_path: Path, fake_server: Callable[..., FakeS
     stats = server.stats()
     # The one that was on its way when the process was killed may be asked for again.
     assert stats["ok"] <= 5 + 1
-    shutil.rmtree(out / "4-evaluate")
-    shutil.rmtree(out / "5-report")
+    shutil.rmtree(out / "6-evaluate")
+    shutil.rmtree(out / "7-report")
     wavecoder(*command, out)
     assert len(trials(out)) == 5
     assert server.stats()["requests"] == stats["requests"], "to score again asks nothing"

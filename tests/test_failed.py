@@ -160,7 +160,7 @@ def test_only_the_failed_are_asked_again_and_the_report_is_made_anew(
     failed = {one.id: one for one in before.values() if isinstance(one, Rejected) and one.failed}
     assert len(before) == COUNT and 3 <= len(failed) < COUNT - 5
     assert f"{len(failed)} failed; --retry asks for them again" in shown(str(out))
-    report = (out / "5-report/manifest.json").stat().st_mtime_ns
+    report = (out / "7-report/manifest.json").stat().st_mtime_ns
     first = server.stats()
 
     retry(out, options())
@@ -179,7 +179,7 @@ def test_only_the_failed_are_asked_again_and_the_report_is_made_anew(
     unknown = sum(now["refused"].values()) - sum(first["refused"].values())  # response_format
     assert now["requests"] - first["requests"] == len(new) + refused + unknown
     assert max(now["answered"].values()) == 1
-    assert (out / "5-report/manifest.json").stat().st_mtime_ns > report
+    assert (out / "7-report/manifest.json").stat().st_mtime_ns > report
     # They are marked, were made from the prompts of their round, and are in nobody's prompt.
     again = [after[one] for one in failed]
     made = [one for one in again if isinstance(one, Instance)]
@@ -278,7 +278,7 @@ def test_a_stopped_run_asks_for_its_failed_and_stays_stopped(
     assert {one.id for one in failures(out)} <= failed
     pipeline.run(loaded, out, options())
     assert len(outcomes(out)) == COUNT
-    assert (out / "5-report/manifest.json").exists()
+    assert (out / "7-report/manifest.json").exists()
     assert max(server.stats()["answered"].values()) == 1
 
 
@@ -412,7 +412,7 @@ def test_a_retry_that_its_prices_or_ledger_forbid_leaves_the_run_as_it_is(
     with pytest.raises(ArtifactError, match="a database of another program"):
         retry(out, RunOptions(replies=foreign))
     assert all(path.read_bytes() == content for path, content in before.items())
-    assert (out / "5-report/manifest.json").exists()
+    assert (out / "7-report/manifest.json").exists()
 
 
 def test_replies_that_stand_elsewhere_are_found_again(
@@ -499,7 +499,7 @@ def test_a_kill_at_any_moment_of_a_retry_loses_nothing(
             break
     now = outcomes(out)
     assert len(now) == COUNT and {key: now[key] for key in rows} == rows
-    assert (out / "5-report/manifest.json").exists()
+    assert (out / "7-report/manifest.json").exists()
     assert before.items() <= paid(server, out).items()
 
 

@@ -9,6 +9,7 @@ from wavecoder.errors import ArtifactError, ConfigError, StaleArtifactError, Wav
 from wavecoder.llm import Ledger
 from wavecoder.pipeline import (
     STAGES,
+    Recipe,
     RunOptions,
     artifacts,
     holding,
@@ -50,9 +51,12 @@ def options(on_existing: OnExisting = OnExisting.RESUME) -> RunOptions:
     return RunOptions(on_existing=on_existing)
 
 
-def test_every_stage_is_a_package_a_table_and_a_plugin():
+def test_every_stage_is_a_table_and_a_plugin():
     names = [stage.name for stage in STAGES]
-    assert names == ["collect", "select", "generate", "evaluate", "report"]
+    assert names == [
+        "collect", "select", "generate", "regenerate", "train", "evaluate", "report",
+    ]  # fmt: skip
+    assert set(names) <= set(Recipe.model_fields)
     assert set(names) == set(plugin_names("stages"))
     assert stage_folder(Path("runs/demo"), "select") == Path("runs/demo/2-select")
 

@@ -68,5 +68,5 @@ def test_killed_in_the_middle_of_generate(tmp_path: Path, model: str, k: int):
     for one in artifact.records(Instance):
         assert one.verdict is not None
         assert one.verdict.passed
-    page = (out / "5-report/files/report.html").read_text()
+    page = (out / "7-report/files/report.html").read_text()
     assert model.removeprefix("local:") in page

@@ -13,6 +13,7 @@ WaveCoderError                exit 1
 │   ├── ModelNotFoundError    exit 2   a model name or file that does not exist
 │   ├── RefusedRequestError   exit 1   this one request can never succeed (too long, say)
 │   └── FailedRequestError    exit 1   this one request failed again and again, others did not
+├── TrainingError             exit 1   training ended before its time: memory, space, divergence
 ├── SandboxError              exit 1   programs cannot be run as they must be
 ├── BudgetError               exit 3   the money or the tokens allowed are spent
 └── StoppedError              exit 130 the user pressed Ctrl-C; what was finished is saved
@@ -36,6 +37,7 @@ __all__ = [
     "SandboxError",
     "StaleArtifactError",
     "StoppedError",
+    "TrainingError",
     "WaveCoderError",
     "WorkerError",
 ]
@@ -102,6 +104,10 @@ class RefusedRequestError(ModelError):
 
 class FailedRequestError(ModelError):
     """This one request failed again and again while others were answered; not fatal to a run."""
+
+
+class TrainingError(WaveCoderError, RuntimeError):
+    """Training ended before its time; the last good checkpoint is kept and the run can go on."""
 
 
 class SandboxError(WaveCoderError, RuntimeError):

@@ -1,8 +1,8 @@
 """The pipeline: its stages in order, the recipe that configures them, and `run`.
 
 ```text
-collect ──► select ──► generate ──► report
-raw code    coreset    instances    figures, one HTML page
+collect ──► select ──► generate (──► regenerate) ──► train ──► evaluate ──► report
+raw code    coreset    instances                     checkpoints   trials   figures, one HTML page
 ```
 
 `wavecoder run recipes/quickstart.yaml -o runs/quickstart` calls `run` below.
@@ -10,6 +10,7 @@ raw code    coreset    instances    figures, one HTML page
 
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ __all__ = [
     "check_ledger",
     "check_models",
     "check_run",
+    "context",
     "failures",
     "holding",
     "read_recipe",
@@ -50,7 +52,7 @@ __all__ = [
 
 
 class StageInfo(NamedTuple):
-    """A stage's name (also its package, its recipe table and its plugin name) and its work."""
+    """A stage's name (also its recipe table and its plugin name) and its work."""
 
     name: str
     summary: str
@@ -60,6 +62,8 @@ STAGES = (
     StageInfo("collect", "cut functions out of source code, filter them, drop duplicates"),
     StageInfo("select", "embed the functions and pick the most diverse ones (k-center greedy)"),
     StageInfo("generate", "write an instance for each, judge it rule by rule, feed it back"),
+    StageInfo("regenerate", "have a stronger model write the solutions anew (WaveCoder-Pro)"),
+    StageInfo("train", "tune a base model on the instances, with its loss measured on some"),
     StageInfo("evaluate", "sample a model's answers to benchmarks and run them in a sandbox"),
     StageInfo("report", "count what happened and show it on one HTML page"),
 )
@@ -78,6 +82,8 @@ class Recipe(BaseModel):
     collect: dict[str, Any] | None = None
     select: dict[str, Any] | None = None
     generate: dict[str, Any] | None = None
+    regenerate: dict[str, Any] | None = None
+    train: dict[str, Any] | None = None
     evaluate: dict[str, Any] | None = None
     report: dict[str, Any] | None = None
 
@@ -167,8 +173,9 @@ def stages(recipe: Recipe, first: str | None = None, last: str | None = None) ->
             )
     low, high = order.index(first or order[0]), order.index(last or order[-1])
     wanted = order[low : high + 1]
-    if "generate" in wanted:
-        _check_addresses(recipe.generate or {})
+    for name, table in recipe.tables().items():
+        if name in wanted:
+            _check_addresses(name, table)
     found = [
         configure("stages", name, table, name)
         for name, table in recipe.tables().items()
@@ -179,18 +186,19 @@ def stages(recipe: Recipe, first: str | None = None, last: str | None = None) ->
     return found
 
 
-def _check_addresses(generate: Mapping[str, Any]) -> None:
+def _check_addresses(stage: str, table: Mapping[str, Any]) -> None:
     """Refuse an address without http://, which would be taken for a kind of model."""
     from wavecoder.llm.address import with_scheme
 
-    for key in ("generator", "discriminator"):
-        spec = generate.get(key)
+    keys = {"generate": ("generator", "discriminator"), "regenerate": ("teacher",)}
+    for key in keys.get(stage, ()):
+        spec = table.get(key)
         if not isinstance(spec, str) or spec.partition(":")[0] in plugin_names("models"):
             continue
         whole = with_scheme(spec)
         if whole is not None:
             raise ConfigError(
-                f"generate.{key} is {spec!r}, which does not begin with http:// or https://; "
+                f"{stage}.{key} is {spec!r}, which does not begin with http:// or https://; "
                 f"write {whole}."
             )
 
@@ -297,24 +305,36 @@ def run(
         StoppedError: The user asked to stop; the same call goes on from there.
     """
     todo = stages(recipe, first, last)
-    before = [name for name in recipe.tables() if name not in {stage.name for stage in todo}]
     for stage in todo:
         # One that is complete asks nothing, and then needs no prices and no ledger.
         whole = (stage_folder(out, stage.name) / "manifest.json").exists()
         if not whole or options.on_existing is OnExisting.REPLACE:
             check_models(stage, options.replies or out / "replies.sqlite", options.limits)
     with holding(out):
-        upstream: dict[str, Artifact] = {}
-        if first is not None:
-            for name in before:
-                if stage_folder(out, name) < stage_folder(out, first):
-                    upstream[name] = Artifact.open(stage_folder(out, name))
+        upstream = {} if first is None else _upstream(recipe, out, first)
         for stage in todo:
             ctx = _context(stage, recipe.seed, out, upstream, options)
             upstream[stage.name] = run_stage(stage, ctx, options.on_existing)
             if stage.name == "generate":
                 _say_if_nothing_was_kept(upstream[stage.name].manifest, out, options.progress)
     return upstream
+
+
+def _upstream(recipe: Recipe, out: Path, first: str) -> dict[str, Artifact]:
+    """Return the artifacts of the recipe's stages before `first`, which must be complete."""
+    names = [stage.name for stage in STAGES]
+    before = names[: names.index(first)]
+    found = [name for name in recipe.tables() if name in before]
+    return {name: Artifact.open(stage_folder(out, name)) for name in found}
+
+
+def context(stage: Stage, recipe: Recipe, out: Path, options: RunOptions) -> Context:
+    """Return what a stage would be run with, once those before it are complete.
+
+    Raises:
+        ArtifactError: One of them is not.
+    """
+    return _context(stage, recipe.seed, out, _upstream(recipe, out, stage.name), options)
 
 
 def _say_if_nothing_was_kept(manifest: Manifest, out: Path, progress: Progress) -> None:
@@ -329,6 +349,10 @@ def _say_if_nothing_was_kept(manifest: Manifest, out: Path, progress: Progress) 
         f"generate: none of {manifest.inputs:,} functions was accepted, most often for the reason "
         f"{reason} ({count:,}); `wavecoder show {out}` counts every reason, and {look}."
     )
+
+
+_ASKING = ("generate", "regenerate", "evaluate")
+"""The stages whose outcomes rest on a model's replies."""
 
 
 def retry(out: Path, options: RunOptions) -> Mapping[str, Artifact]:
@@ -348,36 +372,43 @@ def retry(out: Path, options: RunOptions) -> Mapping[str, Artifact]:
     """
     next(failures(out), None)  # before a folder is made where there is no run
     with holding(out):
-        folder = stage_folder(out, "generate")
-        any_failed = next(failures(out), None) is not None
-        if not any_failed:
+        asked = [name for name in _ASKING if _has_begun(stage_folder(out, name))]
+        failed = [name for name in asked if next(_failures_of(out, name), None) is not None]
+        if not failed:
             options.progress.note("nothing has failed")
+        name = failed[0] if failed else asked[0]
+        folder = stage_folder(out, name)
         whole = folder / "manifest.json"
         began = read_json(whole if whole.exists() else folder / "started.json")
         upstream = _up_to(out, began["upstream"])
-        stage = configure("stages", "generate", _config(folder), "generate")
+        stage = configure("stages", name, _config(folder), name)
         after = [
-            configure("stages", name, _config(behind), name)
-            for name in _names(behind="generate")
-            if (behind := stage_folder(out, name)).joinpath("config.yaml").exists()
+            configure("stages", later, _config(behind), later)
+            for later in _names(behind=name)
+            if (behind := stage_folder(out, later)).joinpath("config.yaml").exists()
         ]
-        if any_failed or not whole.exists():
+        if failed or not whole.exists():
             check_models(stage, options.replies or out / "replies.sqlite", options.limits)
             for one in after:
                 _forget(stage_folder(out, one.name))  # first: a kill could leave it as complete
         seed = int(began["seed"])
         ctx = _context(stage, seed, out, upstream, options)
-        nothing_to_do = whole.exists() and not any_failed
+        nothing_to_do = whole.exists() and not failed
         made = run_stage(stage, ctx) if nothing_to_do else retry_stage(stage, ctx)
         if made is None:
             options.progress.note("the rest of the functions is for `wavecoder run` to go on with")
             return upstream
-        upstream["generate"] = made
-        _say_if_nothing_was_kept(made.manifest, out, options.progress)
+        upstream[name] = made
+        if name == "generate":
+            _say_if_nothing_was_kept(made.manifest, out, options.progress)
         for one in after:
             ctx = _context(one, seed, out, upstream, options)
             upstream[one.name] = run_stage(one, ctx)
     return upstream
+
+
+def _has_begun(folder: Path) -> bool:
+    return (folder / "manifest.json").exists() or (folder / "started.json").exists()
 
 
 def _names(*, behind: str) -> Sequence[str]:
@@ -402,18 +433,25 @@ def failures(out: Path) -> Iterator[Rejected]:
         ConfigError: The folder holds no run, or one that asked no models.
     """
     check_run(out)
-    folder = stage_folder(out, "generate")
-    if (folder / "manifest.json").exists():
-        yield from (one for one in Artifact.open(folder).rejected() if one.failed)
-    elif (folder / "started.json").exists():
-        journal = Journal(folder)
-        heads = [head for head in journal.heads() if head.reason in FAILED_REASONS]
-        for _, line in journal.lines(heads):
-            yield Rejected.model_validate(line["record"])
-    else:
+    asked = [name for name in _ASKING if _has_begun(stage_folder(out, name))]
+    if not asked:
         raise ConfigError(
             f"The run {out} has asked no models yet. `wavecoder status {out}` says how far it is."
         )
+    for name in asked:
+        yield from _failures_of(out, name)
+
+
+def _failures_of(out: Path, name: str) -> Iterator[Rejected]:
+    """Yield those of one stage that has begun."""
+    folder = stage_folder(out, name)
+    if (folder / "manifest.json").exists():
+        yield from (one for one in Artifact.open(folder).rejected() if one.failed)
+        return
+    journal = Journal(folder)
+    heads = [head for head in journal.heads() if head.reason in FAILED_REASONS]
+    for _, line in journal.lines(heads):
+        yield Rejected.model_validate(line["record"])
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -428,9 +466,19 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _forget(folder: Path) -> None:
-    """Have a stage made anew whose input changed, under the same fingerprint."""
+    """Have a stage made anew whose input changed, under the same fingerprint.
+
+    All of it goes, as a journal or a checkpoint would belong to the inputs that were; its config
+    stays, which says that the run has the stage.
+    """
     with writing(folder):
-        (folder / "manifest.json").unlink(missing_ok=True)
+        for name in ("manifest.json", "started.json"):
+            (folder / name).unlink(missing_ok=True)
+        for one in folder.iterdir():
+            if one.is_dir():
+                shutil.rmtree(one)
+            elif one.name != "config.yaml":
+                one.unlink()
 
 
 def _context(

@@ -9,11 +9,14 @@ from wavecoder.records import ChatReply, ChatRequest, Problem, RawCode, Record, 
 
 if TYPE_CHECKING:
     from random import Random
+    from threading import Event
 
     import numpy as np
 
     from wavecoder.sandbox import Job, Report
     from wavecoder.stage import Context
+    from wavecoder.train.job import Job as TrainingJob
+    from wavecoder.train.job import Outcome
 
 __all__ = [
     "Benchmark",
@@ -26,6 +29,7 @@ __all__ = [
     "Selector",
     "Source",
     "Stage",
+    "Trainer",
 ]
 
 
@@ -372,6 +376,29 @@ class Sandbox(Protocol):
 
     def close(self) -> None:
         """Remove what was made on the host; idempotent."""
+
+
+class Trainer(Protocol):
+    """Who changes a model's weights.
+
+    ```python
+    class Lazy:
+        def train(self, folder, job, *, progress, stop):
+            shutil.copytree(job.base, job.output / "checkpoint", dirs_exist_ok=True)
+            return Outcome(status="complete")
+    ```
+    """
+
+    def train(
+        self, folder: Path, job: "TrainingJob", *, progress: "Progress", stop: "Event"
+    ) -> "Outcome":
+        """Train from a job's folder, or go on with it, until `job.output` holds a checkpoint.
+
+        Raises:
+            TrainingError: It diverged, or memory or disk were too small; the message says what
+                settings would do, and the last good checkpoint stays.
+            StoppedError: The user asked to stop; the same call goes on from there.
+        """
 
 
 class Progress(Protocol):

@@ -15,6 +15,8 @@ __all__ = [
     "Case",
     "ChatReply",
     "ChatRequest",
+    "Checkpoint",
+    "Dialogue",
     "Example",
     "Execution",
     "Figure",
@@ -241,6 +243,9 @@ class Instance(Record):
     """It failed at first and was made after its round; no other prompt shows it."""
     proof: Proof | None = None
     """What running its code showed; None where nothing was run."""
+    regenerated: str | None = None
+    """`rewritten` where a stronger model wrote the solution anew (`regenerate`); where its solution
+    was refused and the old one stays, the reason's slug; None where it was not asked."""
 
     @property
     def level(self) -> Level:
@@ -271,6 +276,41 @@ class Example(Record):
     """The judgement rule by rule; empty where a check by program refused it."""
     analysis: str
     """Why it is good or bad, in a sentence or two."""
+
+
+class Dialogue(Record):
+    """An instance, or a row of another dataset, as `train` gave it to a model: how long it is.
+
+    Its text is not repeated here. `id` is the instance's, or `DATASET:ROW`.
+    """
+
+    source: str
+    """`generate`, `regenerate`, or the other dataset's path or name."""
+    task: str
+    """The instance's task; `other` for a row of another dataset."""
+    tokens: int
+    """Of the whole dialogue in the template, the end token included."""
+    response_tokens: int
+    """Those with loss: the responses and their end tokens."""
+    held_out: bool
+    """It is not trained on; its loss is measured."""
+    uses: tuple[int, ...]
+    """How often an epoch of each variant has it, in the order of the recipe's variants."""
+
+
+class Checkpoint(Value):
+    """A model that `train` made, or started from: `files/checkpoints.json` of its artifact."""
+
+    name: str
+    """`base`, or the variant's: `tuned`."""
+    model: str
+    """A folder as transformers saves it: absolute for `base`, else relative to `files`."""
+    label: str
+    """What a person calls it: the base's name, or base and variant."""
+    dialogues: int
+    """Dialogues in an epoch; 0 for `base`."""
+    weights: dict[str, float] = {}
+    """The variant's weights of the tasks, where the recipe gives any."""
 
 
 class Problem(Record):
@@ -371,6 +411,8 @@ class Trial(Record):
     published: Execution | None = None
     """Its execution by the benchmark's own rule; None where it was not run so."""
     strict: Execution | None = None
+    model: str = ""
+    """The checkpoint's name, where several of a run are measured; its id begins with it."""
 
     @property
     def executions(self) -> dict[Mode, Execution]:

@@ -2,6 +2,7 @@ import ast
 import gzip
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -303,3 +304,18 @@ def test_a_row_without_a_field_changes_the_digest():
     extra = [{**whole[0], "test_setup": None}]
     fields = ("task_id", "text", "test_setup")
     assert rows_digest(whole, fields) == rows_digest(extra, fields)
+
+
+def test_no_network_is_one_sentence(tmp_path):
+    code = "from wavecoder.evaluate.benchmarks import load_benchmark; load_benchmark('mbpp')"
+    words = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": os.environ["PATH"], "WAVECODER_BENCHMARKS": str(tmp_path), **words},
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("wavecoder.errors.ConfigError: ")
+    assert "does not come from the hub" in last

@@ -11,6 +11,7 @@ from wavecoder.artifact import Artifact
 from wavecoder.llm import Price, Prices
 from wavecoder.records import (
     ChatReply,
+    Checkpoint,
     Execution,
     FinishReason,
     Instance,
@@ -42,8 +43,9 @@ class Given:
     class Config(BaseModel):
         pass
 
-    def __init__(self, name, writes, outcomes, radii, usage, identity):
+    def __init__(self, name, writes, outcomes, radii, usage, identity, files):
         self.usage = usage
+        self.files = files
         self.given_identity = identity
         self.name, self.writes = name, writes
         self.config = self.Config()
@@ -61,6 +63,9 @@ class Given:
         if self.radii is not None:
             np.save(ctx.files / "radii.npy", np.array(self.radii, dtype=np.float32))
             (ctx.files / "coverage.json").write_text(json.dumps(COVERAGE))
+        for path, text in self.files.items():
+            (ctx.files / path).parent.mkdir(exist_ok=True)
+            (ctx.files / path).write_text(text)
         for outcome in outcomes:
             for model, (prompt, completion) in self.usage.items():
                 reply = ChatReply(
@@ -149,9 +154,10 @@ def trial(
 ) -> Trial:
     """A trial of the problem of that number, with the verdicts named."""
     family, _, language = benchmark.partition("-")
+    model = changes.get("model", "")
     verdicts = {"published": published, "strict": published if strict == "same" else strict}
     fields = {
-        "id": f"{benchmark}:{family.title()}/{number}:{index}",
+        "id": f"{model}/" * bool(model) + f"{benchmark}:{family.title()}/{number}:{index}",
         "benchmark": benchmark,
         "task_id": f"{family.title()}/{number}",
         "language": language or "python",
@@ -171,7 +177,12 @@ def trial(
 def build() -> SimpleNamespace:
     """The functions above, for tests that make records of their own."""
     return SimpleNamespace(
-        raw_code=raw_code, instance=instance, refused=refused, bare=bare, trial=trial
+        raw_code=raw_code,
+        instance=instance,
+        refused=refused,
+        bare=bare,
+        trial=trial,
+        checkpoints=checkpoints,
     )
 
 
@@ -195,13 +206,57 @@ def measure(make_artifact) -> Callable[..., Artifact]:
     return make
 
 
+def checkpoints(*rows: tuple[str, int, dict[str, float]]) -> str:
+    """`checkpoints.json` of a base and of variants, each with its dialogues and weights."""
+    base = Checkpoint(name="base", model="/models/tiny", label="tiny", dialogues=0)
+    variants = [
+        Checkpoint(
+            name=name,
+            model=f"{name}/checkpoint",
+            label=f"tiny, {name}",
+            dialogues=dialogues,
+            weights=weights,
+        )
+        for name, dialogues, weights in rows
+    ]
+    return json.dumps([one.model_dump() for one in (base, *variants)])
+
+
+@pytest.fixture
+def measure_trained(make_artifact) -> Callable[..., Artifact]:
+    """Make an artifact of `evaluate` of a run's checkpoints.
+
+    `passed` has for each model and benchmark how many of its first problems pass, of how many.
+    """
+
+    def make(variants, passed, outcomes=(), **identity):
+        trials = [
+            trial(benchmark, number, "passed" if number < right else "wrong", model=model)
+            for model, of in passed.items()
+            for benchmark, (right, problems) in of.items()
+            for number in range(problems)
+        ]
+        return make_artifact(
+            "evaluate",
+            Trial,
+            [*trials, *outcomes],
+            usage={},
+            identity={"model": "trained", "prompt": "chat", "temperature": 0.0, **identity},
+            files={"checkpoints.json": checkpoints(*variants)},
+        )
+
+    return make
+
+
 @pytest.fixture
 def make_artifact(make_context) -> Callable[..., Artifact]:
     """Make the artifact of a stage from its outcomes."""
 
-    def make(name, writes, outcomes, radii=None, usage=None, identity=None, folder=None):
+    def make(
+        name, writes, outcomes, radii=None, usage=None, identity=None, folder=None, files=None
+    ):
         usage = {"writer@1": (10, 2)} if usage is None else usage
-        given = Given(name, writes, outcomes, radii, usage, identity or {})
+        given = Given(name, writes, outcomes, radii, usage, identity or {}, files or {})
         return run_stage(given, make_context(name, folder=folder))
 
     return make

@@ -20,6 +20,7 @@ from wavecoder.cli.preview import preview
 from wavecoder.cli.run import check, run
 from wavecoder.cli.show import export, near, show
 from wavecoder.cli.status import status
+from wavecoder.cli.train import train
 from wavecoder.errors import StoppedError, WaveCoderError
 from wavecoder.pipeline import STAGES
 
@@ -67,6 +68,7 @@ for _command in (
     show,
     near,
     export,
+    train,
     evaluate,
     score,
     decontaminate,

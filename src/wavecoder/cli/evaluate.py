@@ -43,7 +43,8 @@ def evaluate(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="local:NAME, local:FILE.gguf, http://host:port/v1#name, scripted:FILE.",
+            help="local:NAME, local:FILE.gguf, checkpoint:FOLDER, http://host:port/v1#name, "
+            "scripted:FILE.",
         ),
     ],
     benchmarks: Annotated[

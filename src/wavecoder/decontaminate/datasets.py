@@ -203,7 +203,7 @@ def _records(folder: Path) -> Dataset:
     """Return the records of a stage's folder, or of the last stage of a run that has some."""
     if (folder / "manifest.json").exists() or (folder / "started.json").exists():
         return Dataset(Artifact.open(folder).folder / "records.parquet", "parquet")
-    for stage in ("generate", "select", "collect"):
+    for stage in ("regenerate", "generate", "select", "collect"):
         number = [one.name for one in STAGES].index(stage) + 1
         inner = folder / f"{number}-{stage}"
         if inner.is_dir():

@@ -11,7 +11,7 @@ from wavecoder.pipeline import Recipe, read_recipe, stages
 
 __all__ = ["look_at_recipe"]
 
-_ROLES = ("generator", "discriminator")
+_ROLES = ("generator", "discriminator", "teacher")
 
 
 def look_at_recipe(

@@ -98,7 +98,13 @@ def estimate(recipe: Recipe, out: Path | None, options: RunOptions, *, rows: int
             stop=options.stop,
             limits=options.limits,
         )
-        return _Estimator(stage, ctx, prices).find(rows)
+        estimator = _Estimator(stage, ctx, prices)
+        others = [name for name in ("regenerate", "evaluate") if getattr(recipe, name) is not None]
+        if others:
+            estimator.notes.append(
+                f"only generate is counted; {' and '.join(others)} will ask a model as well"
+            )
+        return estimator.find(rows)
 
 
 def _before(recipe: Recipe, folder: Path, options: RunOptions) -> dict[str, Artifact]:

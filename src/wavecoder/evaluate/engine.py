@@ -16,6 +16,7 @@ from wavecoder.evaluate.config import EvaluateConfig
 from wavecoder.evaluate.extraction import candidate
 from wavecoder.evaluate.prompts import (
     Prompt,
+    Style,
     clean_description,
     describe_prompt,
     is_explain,
@@ -39,6 +40,8 @@ class Asked:
     problem: Problem
     index: int
     place: int
+    model: str = ""
+    """The checkpoint's name, where several are measured."""
     outcome: Trial | Rejected | None = None
     replies: list[ChatReply] = field(default_factory=list)
 
@@ -53,6 +56,7 @@ class Asked:
             completion=completion,
             program=program,
             bug_type=self.problem.bug_type,
+            model=self.model,
         )
 
 
@@ -60,7 +64,13 @@ class Engine:
     """One run of `evaluate`."""
 
     def __init__(
-        self, config: EvaluateConfig, model: Remembering, scorer: Scorer, ctx: Context
+        self,
+        config: EvaluateConfig,
+        model: Remembering,
+        scorer: Scorer,
+        ctx: Context,
+        *,
+        style: Style,
     ) -> None:
         """Take what asks and what runs.
 
@@ -69,8 +79,10 @@ class Engine:
             model: Who writes the completions.
             scorer: Who runs the programs.
             ctx: The stage's context.
+            style: How this model is asked.
         """
         self.config, self.model, self.scorer, self.ctx = config, model, scorer, ctx
+        self.style = style
         self._slots = Slots(self._most)
         self._waiting: deque[Asked] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -170,13 +182,13 @@ class Engine:
             asked.outcome = Rejected(id=asked.id, reason=reason, detail=str(error))
             return
         problem = asked.problem
-        program = candidate(problem, completion, style=self.config.prompt)
+        program = candidate(problem, completion, style=self.style)
         trial = asked.trial(completion, program)
         future = self.scorer.submit(Work(problem, trial), self.config.modes)
         asked.outcome = await asyncio.wrap_future(future)
 
     async def _completion(self, asked: Asked) -> str:
-        problem, style = asked.problem, self.config.prompt
+        problem, style = asked.problem, self.style
         description = None
         if is_explain(problem):
             reply = await self._ask(asked, describe_prompt(problem, style=style))

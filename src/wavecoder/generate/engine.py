@@ -129,6 +129,8 @@ class Engine:
 
     def _remember(self) -> None:
         """Take the accepted instances that are on disk; those made after their round come last."""
+        if not self.config.near_duplicates:
+            return
         retried = []
         for _, outcome in self.ctx.finished(Instance) if self.ctx.begun else ():
             if not isinstance(outcome, Instance):
@@ -348,7 +350,9 @@ class Engine:
         for slots in self._slots.values():
             slots.stop()
         if self._broken is None:
-            self._broken = StoppedError("Stopped in generate; every finished reply is saved.")
+            self._broken = StoppedError(
+                f"Stopped in {self.ctx.stage}; every finished reply is saved."
+            )
         self._moved.set()
 
     def _pop_done(self) -> list[Job]:

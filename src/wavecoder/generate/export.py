@@ -110,10 +110,10 @@ def _target(path: Path) -> Path:
 
 
 def _generated(folder: Path) -> Artifact:
-    """Return the artifact of `generate` that `folder` is or holds."""
+    """Return the artifact that `folder` is or holds: of `regenerate` where the run has it."""
     try:
         # A run's folders are numbered by their place in the pipeline: 3-generate.
-        inner = sorted(folder.glob("*-generate"))
+        inner = sorted(folder.glob("*-regenerate")) or sorted(folder.glob("*-generate"))
         is_artifact = any((folder / name).exists() for name in ("manifest.json", "started.json"))
     except OSError as error:
         raise ConfigError(
@@ -124,7 +124,7 @@ def _generated(folder: Path) -> Artifact:
         return Artifact.open(inner[0])
     if is_artifact:
         artifact = Artifact.open(folder)
-        if artifact.manifest.stage == "generate":
+        if artifact.manifest.stage in ("generate", "regenerate"):
             return artifact
     raise ConfigError(
         f"{folder} holds no instances. Give the folder of a run that went through generate."

@@ -19,7 +19,7 @@ the recipe asks for.
 import asyncio
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
@@ -254,13 +254,63 @@ class Prover:
         calls = await self._run(lambda: find_calls(self.sandbox, [subject], rng, most=_CALLS))
         return await self._run(lambda: self._compared(subject, rewritten, calls, "round_trip"))
 
+    async def again(self, instance: Instance, old: Proof, rng: Random) -> Proof | Refusal | None:
+        """Run a solution that was written anew; no model is asked.
+
+        Args:
+            instance: With its new solution.
+            old: What running the instance showed before.
+            rng: Decides which inputs are tried.
+
+        Returns:
+            What running showed; None where only a model could tell: of a summary that a function
+            was rewritten from.
+        """
+        if instance.task == "summarization":
+            # What was run is the code that is summarized, and that is the same.
+            return old if old.how == "ran" else None
+        return await self._run(lambda: self._again(instance, old, rng))
+
+    def _again(self, instance: Instance, old: Proof, rng: Random) -> Proof | Refusal:
+        if instance.task == "translation":
+            return self._translated(instance, rng)
+        if instance.task == "repair":
+            return self._repaired(instance, rng)
+        subject = _asked_for(instance)
+        if isinstance(subject, Refusal):
+            return subject
+        if old.how != "tests_pass_stub_fails":
+            return self._ran(subject, rng)
+        cases = list(_kept(old.cases))
+        if len(cases) < _LEAST:
+            return _unproved(f"{len(cases)} of its test cases are short enough to be in the record")
+        return self._tested(subject, cases)
+
+    def _repaired(self, instance: Instance, rng: Random) -> Proof | Refusal:
+        """Say whether repaired code gives what the right code gives, and the wrong one not."""
+        raw = instance.raw_code
+        right = _subject(raw.code, raw.language, raw.name)
+        if isinstance(right, Unrunnable):
+            return _unproved(right.detail)
+        own = _subject(instance.solution, raw.language, raw.name)
+        if isinstance(own, Unrunnable):
+            return Refusal("does_not_run", own.detail)
+        calls = find_calls(self.sandbox, [right], rng, most=_CALLS)
+        found = self._compared(right, own, calls, "ran")
+        results = self._observed(right, calls)
+        if isinstance(found, Refusal) or isinstance(results, Unrunnable):
+            return found
+        bug = Bug(kind=instance.bug or "", code=instance.information or "")
+        shown = self._shows(bug, right, calls, results)
+        if shown is not None and found.level == Level.PROVED:
+            return shown
+        detail = f"the right code and the solution were run: {found.detail}"
+        return found.model_copy(update={"level": Level.RAN, "detail": detail})
+
     async def _generated(self, desk: Desk, instance: Instance) -> Proof | Refusal:
-        name = instance.target_language or instance.language
-        names = functions_in(instance.solution, name)
-        if not names:
-            return Refusal("nothing_to_run", "the solution has no function that can be called")
-        told = next((one for one in names if one in instance.instruction), names[0])
-        subject = Subject(code=instance.solution, language=name, function=told)
+        subject = _asked_for(instance)
+        if isinstance(subject, Refusal):
+            return subject
         shape = signature(subject)
         if shape is None:
             return _unproved("the function's signature cannot be told")
@@ -273,7 +323,7 @@ class Prover:
             instruction=instance.instruction,
             information=instance.information,
             signature=_written(shape),
-            name=told,
+            name=subject.function,
             count=len(shape.parameters),
         )
         cases = _cases(reply, len(shape.parameters))
@@ -344,6 +394,25 @@ def _subject(code: str, name: str, wanted: str) -> Subject | Unrunnable:
     own = wanted.rsplit(".", 1)[-1]
     alike = [one for one in names if _plain(one) == _plain(own)]
     return Subject(code=code, language=name, function=(alike or names)[0])
+
+
+def _asked_for(instance: Instance) -> Subject | Refusal:
+    """Return the function of a solution that the instruction asks for."""
+    name = instance.target_language or instance.language
+    names = functions_in(instance.solution, name)
+    if not names:
+        return Refusal("nothing_to_run", "the solution has no function that can be called")
+    told = next((one for one in names if one in instance.instruction), names[0])
+    return Subject(code=instance.solution, language=name, function=told)
+
+
+def _kept(cases: Sequence[Case]) -> Iterator[tuple[list[Any], Any]]:
+    """Yield the test cases of a record that are whole: a long value is cut there."""
+    for case in cases:
+        try:
+            yield json.loads(case.call), json.loads(case.expected)
+        except ValueError:
+            continue
 
 
 def _written(shape: Signature) -> str:

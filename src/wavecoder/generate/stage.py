@@ -1,25 +1,24 @@
 """Stage `generate`: an instance for each function of the coreset, written, checked and judged."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from wavecoder.artifact import write_text
 from wavecoder.contamination import index_of
 from wavecoder.errors import ConfigError
+from wavecoder.generate.asking import held, outcomes, prices_of, prover_for, write_free
 from wavecoder.generate.config import GenerateConfig
-from wavecoder.generate.engine import Engine, Job
+from wavecoder.generate.engine import Engine
 from wavecoder.generate.judge import meets
 from wavecoder.generate.method import Method, Outcome
 from wavecoder.generate.proofs import Prover, prompts
-from wavecoder.llm import Budget, Ledger, Prices, Remembering, open_model
+from wavecoder.llm import Ledger, Prices, open_model
 from wavecoder.plugins import load_plugin, nearest
 from wavecoder.protocols import ChatModel
-from wavecoder.records import Instance, Level, RawCode
-from wavecoder.sandbox import open_sandbox
+from wavecoder.records import Instance, RawCode
 from wavecoder.stage import Context
 
 __all__ = ["Generate"]
@@ -138,28 +137,14 @@ class Generate:
 
     def run(self, inputs: Iterable[RawCode], ctx: Context) -> Iterator[Outcome]:
         """Yield an instance, or the reason why there is none, for each function in order."""
-        free = json.dumps({"models": sorted(self._free())})
-        write_text(ctx.files / "free.json", free + "\n")
+        write_free(self.models, ctx)
         total = list(ctx.upstream.values())[-1].manifest.kept
-        with (
-            asyncio.Runner() as runner,
-            Ledger(ctx.replies) as ledger,
-            self._prover(ctx) as prover,
-        ):
-            engine = self._engine(ctx, ledger, total, prover)
-            batches = engine.batches(inputs)
-            try:
-                while (jobs := runner.run(_next(batches))) is not None:
-                    for job in jobs:
-                        outcome = job.outcome
-                        assert outcome is not None
-                        # One that failed rests on no reply; tried again, it would count them twice.
-                        if isinstance(outcome, Instance) or not outcome.failed:
-                            for model, reply in job.replies:
-                                ctx.used(model, reply)
-                        yield outcome
-            finally:
-                runner.run(_end(engine, batches))
+        with prover_for(self.config.levels, ctx) as prover:
+            make = partial(self._engine, ctx, inputs=total, prover=prover)
+            with closing(outcomes(make, inputs, ctx)) as jobs:
+                for job in jobs:
+                    assert job.outcome is not None
+                    yield job.outcome
 
     def prices(self, path: Path | None) -> Prices:
         """Return what tokens cost, with nothing for a model that runs on this machine.
@@ -170,33 +155,12 @@ class Generate:
         Raises:
             ConfigError: They cannot be read.
         """
-        return Prices.load(path).with_free(self._free())
+        return prices_of(self.models, path)
 
     @property
     def models(self) -> Sequence[ChatModel]:
         """Return the models that are asked."""
         return (self.generator, self.discriminator)
-
-    def _free(self) -> set[str]:
-        return {model.identity for model in self.models if getattr(model, "free", False)}
-
-    @contextmanager
-    def _prover(self, ctx: Context) -> Iterator[Prover | None]:
-        """Give what runs code, where the recipe asks for it.
-
-        Raises:
-            SandboxError: No sandbox works here.
-        """
-        if all(level == Level.PARSED for level in self.config.levels.values()):
-            yield None
-            return
-        limits = ctx.limits
-        with closing(open_sandbox(limits.sandbox, unsandboxed=limits.unsandboxed)) as sandbox:
-            for weakness in sandbox.weaknesses:
-                ctx.progress.note(f"generate: {weakness}")
-            prover = Prover(sandbox, self.config.levels, threads=ctx.processes)
-            with closing(prover):
-                yield prover
 
     def _engine(self, ctx: Context, ledger: Ledger, inputs: int, prover: Prover | None) -> Engine:
         """Return the engine, its models held to the limits and the budget.
@@ -204,32 +168,18 @@ class Generate:
         Raises:
             ConfigError: There is a cap on cost and a model's price is unknown.
         """
-        limits = ctx.limits
-        models = {id(model): model for model in (self.generator, self.discriminator)}
-        prices = self.prices(limits.prices)
-        budget = Budget(prices=prices, max_cost=limits.max_cost, max_tokens=limits.max_tokens)
-        spent = ledger.usage()
-        for identity in dict.fromkeys(model.identity for model in models.values()):
-            budget.begin(identity, *spent.get(identity, (0, 0)))
-        for model in models.values():
-            drive = getattr(model, "drive", None)
-            if drive is not None:
-                drive(limits, ctx.progress.note)
-        remembering = {key: Remembering(model, ledger, budget) for key, model in models.items()}
-        both = (remembering[id(self.generator)], remembering[id(self.discriminator)])
+        (generator, discriminator), budget = held(self.models, ledger, ctx)
         return Engine(
-            self.config, self.method, both, ctx, budget, inputs, prover=prover, index=self.index
+            self.config,
+            self.method,
+            (generator, discriminator),
+            ctx,
+            budget,
+            inputs,
+            prover=prover,
+            index=self.index,
         )
 
 
 def _proof_prompts() -> Mapping[str, Any]:
     return {name: prompt.model_dump(mode="json") for name, prompt in prompts().items()}
-
-
-async def _next(batches: AsyncIterator[Sequence[Job]]) -> Sequence[Job] | None:
-    return await anext(batches, None)
-
-
-async def _end(engine: Engine, batches: AsyncIterator[Sequence[Job]]) -> None:
-    await engine.close()
-    await batches.aclose()  # type: ignore[attr-defined]

@@ -21,12 +21,19 @@
 | `rules/TASK/RULE`        | generate | verdicts in which the rule passed / verdicts on the rule  |
 | `verdicts`, `verdicts/passed` | generate | instances that were judged, and those that passed    |
 | `level/TASK/LEVEL`       | generate | accepted instances of which running showed so much        |
+| `loss/VARIANT`           | train    | of the last step, in nats a response token                |
+| `held_out_loss/VARIANT/before`, `…/after` | train | the same of what is held out             |
+| `steps/VARIANT`, `trained_tokens/VARIANT` | train | steps of the optimizer, tokens they read  |
+| `dialogues/task/TASK`, `dialogues/source/SOURCE` | train | dialogues, held out ones among them |
+| `dialogues/held_out`     | train    | dialogues that were not trained on                        |
 | `pass@K/BENCHMARK/MODE`  | evaluate | the unbiased estimate, in 0..1                            |
 | `pass@1/FAMILY/MODE`     | evaluate | its mean over all six languages of HumanEvalPack          |
 | `verdicts/BENCHMARK/MODE/STATUS` | evaluate | programs with that verdict, if there are any      |
 | `differ/BENCHMARK`       | evaluate | programs that pass by one rule and not by the other       |
 | `unsandboxed/BENCHMARK`  | evaluate | executions without a sandbox, if there are any            |
+| `gained/MODEL/BENCHMARK/MODE`, `lost/…` | evaluate | problems passed oftener than by the base |
 
+Where several models were measured, MODEL stands behind the first word: `pass@1/tuned/humaneval/…`.
 A cost stands only where it is known: every price, and the tokens of every reply. A count of failed,
 not needed or retried ones stands where there are any.
 WHO is `selected`, or `random` for as many functions picked at random.
@@ -45,7 +52,8 @@ from wavecoder.artifact import Artifact, Tokens, read_json
 from wavecoder.errors import ArtifactError
 from wavecoder.llm import Price, Prices
 from wavecoder.records import Figure, Instance, Level, RawCode, Rejected
-from wavecoder.report.scores import read_scores, score_figures
+from wavecoder.report.scores import read_results, score_figures
+from wavecoder.report.training import read_training, training_figures
 
 T = TypeVar("T")
 
@@ -224,7 +232,8 @@ def figures(upstream: Mapping[str, Artifact], prices: Prices) -> list[Figure]:
     of_stage: dict[str, Callable[[Artifact], Iterable[tuple[str, float]]]] = {
         "select": _of_select,
         "generate": lambda artifact: _of_generate(artifact, prices),
-        "evaluate": lambda artifact: score_figures(read_scores(artifact)),
+        "train": lambda artifact: training_figures(read_training(artifact)),
+        "evaluate": lambda artifact: score_figures(read_results(artifact)),
     }
     for stage, own in of_stage.items():
         for name, value in own(upstream[stage]) if stage in upstream else ():

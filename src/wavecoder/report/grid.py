@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from textwrap import wrap
 
-__all__ = ["NONE", "Table", "draw", "percent", "wrapped"]
+__all__ = ["NONE", "Table", "draw", "percent", "signed", "wrapped"]
 
 _WIDTH = 100
 """Columns of a terminal that a table may take."""
@@ -52,3 +52,8 @@ def wrapped(text: str) -> str:
 def percent(share: float | None) -> str:
     """Return a share in % with one digit behind the point, or that there is none."""
     return NONE if share is None else f"{100 * share:.1f}"
+
+
+def signed(points: float) -> str:
+    """Return a difference in points with its sign; none is +0.0."""
+    return f"{round(points, 1) + 0.0:+.1f}"

@@ -4,28 +4,48 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from wavecoder.records import Mode
-from wavecoder.report.scores import BenchmarkScores, Scores
+from wavecoder.report.scores import BASE, BenchmarkScores, Results
 
 __all__ = ["about", "notes"]
 
 
-def about(identity: Mapping[str, Any]) -> str:
+def about(results: Results) -> str:
     """Return who answered and how it was asked, from a manifest's identity; else nothing."""
+    identity = results.identity
     if identity.get("answers"):
         return f"Answers made elsewhere, with the digest {identity['answers']}."
     if not identity.get("model"):
         return ""
     heat = identity.get("temperature")
     drawn = "greedy" if not heat else f"temperature {heat:g}, top_p {identity.get('top_p'):g}"
-    return (
-        f"Model {identity['model']}, asked by the prompt {identity.get('prompt')}, {drawn}, "
-        f"seed {identity.get('seed')}."
+    who, asked = f"Model {identity['model']}", f"the prompt {identity.get('prompt')}"
+    if results.named:
+        labels = (f"{of.name} ({of.label})" for one in results.models if (of := one.checkpoint))
+        who = f"Models {', '.join(labels)}"
+        other = identity.get("base_prompt")
+        if other and other != identity.get("prompt") and results.models[0].model == BASE:
+            asked += f", {BASE} by {other}"
+    return f"{who}, asked by {asked}, {drawn}, seed {identity.get('seed')}."
+
+
+def notes(results: Results) -> list[str]:
+    """Return what a reader must know to trust the scores, a sentence each.
+
+    What is true of every model is said once.
+    """
+    found = [
+        (scores.model, note)
+        for scores in results.models
+        for one in scores.benchmarks
+        for note in _notes(one, scores.identity)
+    ]
+    models = {scores.model for scores in results.models}
+    said: dict[str, set[str]] = {}
+    for model, note in found:
+        said.setdefault(note, set()).add(model)
+    return list(
+        dict.fromkeys(note if said[note] == models else f"{model}: {note}" for model, note in found)
     )
-
-
-def notes(scores: Scores) -> list[str]:
-    """Return what a reader must know to trust the scores, a sentence each."""
-    return [note for one in scores.benchmarks for note in _notes(one, scores.identity)]
 
 
 def _notes(one: BenchmarkScores, identity: Mapping[str, Any]) -> Iterable[str]:

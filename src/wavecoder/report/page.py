@@ -14,6 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from wavecoder.artifact import Artifact
 from wavecoder.llm import Prices
 from wavecoder.records import Instance, Mode, RawCode, Rejected, Verdict
+from wavecoder.report.axes import POINTS, Tick, axis, step
 from wavecoder.report.figures import (
     Tally,
     cover_radii,
@@ -22,16 +23,16 @@ from wavecoder.report.figures import (
     spending,
     tally,
 )
+from wavecoder.report.losses import loss_curve
 from wavecoder.report.notes import about, notes
-from wavecoder.report.scores import Scores, read_scores
+from wavecoder.report.scores import Results, read_results
 from wavecoder.report.tables import tables
+from wavecoder.report.training import read_training
 
 __all__ = ["render", "template_text"]
 
 _CURVE_WIDTH, _CURVE_HEIGHT = 640, 200
 """Size of the curve's plot area, in SVG units."""
-_CURVE_POINTS = 500
-"""Most points drawn; a longer curve is thinned."""
 
 
 def template_text() -> str:
@@ -48,7 +49,8 @@ def render(upstream: Mapping[str, Artifact], shown: int, *, prices: Prices) -> s
     environment.filters.update(count=_count, percent=_percent, duration=_duration, usd=_usd)
     page = environment.from_string(template_text())
     radii = cover_radii(upstream["select"]) if "select" in upstream else []
-    scores = read_scores(upstream["evaluate"]) if "evaluate" in upstream else None
+    results = read_results(upstream["evaluate"]) if "evaluate" in upstream else None
+    training = read_training(upstream["train"]) if "train" in upstream else None
     return page.render(
         manifests={stage: artifact.manifest for stage, artifact in upstream.items()},
         seed=next(iter(upstream.values())).manifest.seed,
@@ -64,10 +66,12 @@ def render(upstream: Mapping[str, Artifact], shown: int, *, prices: Prices) -> s
         languages=sorted({language for _, language in counts.instances}) if counts else [],
         accepted=[_accepted_card(one) for one in counts.shown_accepted] if counts else [],
         refused=_refused_cards(counts, upstream) if counts else [],
-        measured=_measured(scores) if scores else [],
-        about=about(scores.identity) if scores else "",
-        notes=notes(scores) if scores else [],
-        tables=tables(scores) if scores else [],
+        training=training,
+        losses=[(one, loss_curve(one)) for one in training.tuned] if training else [],
+        measured=_measured(results) if results else [],
+        about=about(results) if results else "",
+        notes=notes(results) if results else [],
+        tables=tables(results) if results else [],
     )
 
 
@@ -82,10 +86,18 @@ class _Measured:
     high: float
 
 
-def _measured(scores: Scores) -> list[_Measured]:
+def _measured(results: Results) -> list[_Measured]:
     return [
-        _Measured(one.name, "" if one.alike else mode.value, found.value, found.low, found.high)
-        for one in scores.benchmarks
+        _Measured(
+            f"{one.name}, {scores.model}" if scores.model else one.name,
+            "" if one.alike else mode.value,
+            found.value,
+            found.low,
+            found.high,
+        )
+        for name in results.benchmarks
+        for scores in results.models
+        if (one := scores.named(name)) is not None
         for mode, by_k in one.by_mode.items()
         if not (one.alike and mode == Mode.STRICT)
         if (found := by_k[1]).value is not None and found.low is not None and found.high is not None
@@ -170,14 +182,6 @@ def _languages(instance: Instance) -> str:
 
 
 @dataclass(frozen=True)
-class _Tick:
-    """A labelled place on an axis, in SVG units."""
-
-    at: float
-    label: str
-
-
-@dataclass(frozen=True)
 class _Curve:
     """The cover radius by number of centers, ready to draw."""
 
@@ -186,8 +190,8 @@ class _Curve:
     points: str
     end: tuple[float, float]
     """The last point."""
-    x_ticks: list[_Tick]
-    y_ticks: list[_Tick]
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
     first: float
     last: float
     centers: int
@@ -197,39 +201,25 @@ def _curve(radii: list[float]) -> _Curve | None:
     """Scale the curve to its plot; the y axis begins near the smallest radius, not at zero."""
     if not radii:
         return None
-    x_step, y_step = _step(len(radii)), _step(max(radii) - min(radii))
-    low = math.floor(min(radii) / y_step) * y_step
-    high = max(math.ceil(max(radii) / y_step) * y_step, low + y_step)
+    upright = axis(min(radii), max(radii), _CURVE_HEIGHT)
+    by = max(1, round(step(len(radii))))
 
     def x(center: float) -> float:
         return round(_CURVE_WIDTH * center / len(radii), 2)
 
-    def y(radius: float) -> float:
-        return round(_CURVE_HEIGHT * (high - radius) / (high - low), 2)
-
-    stride = max(1, len(radii) // _CURVE_POINTS)
+    stride = max(1, len(radii) // POINTS)
     drawn = sorted({*range(0, len(radii), stride), len(radii) - 1})
-    steps = range(round((high - low) / y_step) + 1)
-    digits = max(0, -math.floor(math.log10(y_step)))
     return _Curve(
         width=_CURVE_WIDTH,
         height=_CURVE_HEIGHT,
-        points=" ".join(f"{x(index + 1)},{y(radii[index])}" for index in drawn),
-        end=(x(len(radii)), y(radii[-1])),
-        x_ticks=[_Tick(x(c), f"{c:,}") for c in range(0, len(radii) + 1, max(1, round(x_step)))],
-        y_ticks=[_Tick(y(low + i * y_step), f"{low + i * y_step:.{digits}f}") for i in steps],
+        points=" ".join(f"{x(index + 1)},{upright.place(radii[index])}" for index in drawn),
+        end=(x(len(radii)), upright.place(radii[-1])),
+        x_ticks=[Tick(x(center), f"{center:,}") for center in range(0, len(radii) + 1, by)],
+        y_ticks=upright.ticks,
         first=radii[0],
         last=radii[-1],
         centers=len(radii),
     )
-
-
-def _step(span: float) -> float:
-    """Return 1, 2 or 5 times a power of ten, of which 3 to 8 make up `span`."""
-    if span <= 0:
-        return 0.1
-    power = 10.0 ** math.floor(math.log10(span / 4))
-    return next(power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= 8)
 
 
 def _count(number: int) -> str:

@@ -1,10 +1,10 @@
-"""What the trials of an `evaluate` artifact amount to, benchmark by benchmark.
+"""What the trials of an `evaluate` artifact amount to, model by model, benchmark by benchmark.
 
 The artifact is read once and its completions are dropped as they pass. `published.yaml` says how
 many problems a benchmark has: a score over fewer compares with no published figure.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,19 +13,29 @@ from itertools import product
 from typing import Any
 
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
 from wavecoder.artifact import Artifact
-from wavecoder.records import Mode, Status, Trial
-from wavecoder.report.metrics import Score, score, score_by
+from wavecoder.errors import ArtifactError
+from wavecoder.records import Checkpoint, Mode, Status, Trial
+from wavecoder.report.metrics import Paired, Score, paired, score, score_by
 
 __all__ = [
+    "BASE",
     "BenchmarkScores",
+    "Comparison",
+    "Results",
     "Scores",
+    "checkpoints_in",
     "published",
     "published_text",
-    "read_scores",
+    "read_results",
     "score_figures",
 ]
+
+BASE = "base"
+"""Name of the checkpoint that the others were tuned from."""
+_CHECKPOINTS = TypeAdapter(list[Checkpoint])
 
 _KS = (1, 10, 100)
 _BUGS_ARE_SHOWN = ("humanevalfix", "humanevalfixdocs")
@@ -81,12 +91,19 @@ class BenchmarkScores:
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of an artifact."""
+    """The scores of a model."""
 
     identity: Mapping[str, Any]
     """What decided the trials, as the manifest says it."""
     benchmarks: Sequence[BenchmarkScores]
     """In the order in which they were measured."""
+    checkpoint: Checkpoint | None = None
+    """Which of a run's models it is; None where there is one model, or answers made elsewhere."""
+
+    @property
+    def model(self) -> str:
+        """Return the checkpoint's name; empty where there is none."""
+        return "" if self.checkpoint is None else self.checkpoint.name
 
     def named(self, name: str) -> BenchmarkScores | None:
         """Return the scores of a benchmark, or None."""
@@ -103,6 +120,43 @@ class Scores:
         ]
         known = [value for value in values if value is not None]
         return sum(known) / len(known) if len(known) == len(languages) else None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A model's pass@1 of a benchmark beside its base's, by one rule."""
+
+    model: str
+    benchmark: str
+    mode: Mode
+    base: float
+    value: float
+    paired: Paired
+
+
+@dataclass(frozen=True)
+class Results:
+    """What an artifact measured: one model, or several of a run in the order of training."""
+
+    identity: Mapping[str, Any]
+    models: Sequence[Scores]
+    comparisons: Sequence[Comparison]
+    """Of every model with the base, where that was measured too."""
+
+    @property
+    def named(self) -> bool:
+        """Whether the models have names, as those of a run's own `train` do."""
+        return any(one.model for one in self.models)
+
+    @property
+    def benchmarks(self) -> Sequence[str]:
+        """Return the names of all benchmarks, in the order in which they were measured."""
+        return list(dict.fromkeys(one.name for of in self.models for one in of.benchmarks))
+
+    @property
+    def families(self) -> Sequence[str]:
+        """Return the families of all benchmarks."""
+        return list(dict.fromkeys(one.family for of in self.models for one in of.benchmarks))
 
 
 @cache
@@ -127,26 +181,74 @@ class _Gathered:
     missing: Counter[str] = field(default_factory=Counter)
 
 
-def read_scores(artifact: Artifact) -> Scores:
-    """Return the scores of an artifact of `evaluate`.
+def checkpoints_in(artifact: Artifact) -> list[Checkpoint]:
+    """Return the checkpoints that an artifact of `train` or `evaluate` lists; else none.
+
+    Raises:
+        ArtifactError: The list is damaged.
+    """
+    path = artifact.files / "checkpoints.json"
+    if not path.exists():
+        return []
+    try:
+        return _CHECKPOINTS.validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise ArtifactError(
+            f"{path} is damaged: it is no list of checkpoints. Make the artifact again with "
+            f"--on-existing replace."
+        ) from error
+
+
+def read_results(artifact: Artifact) -> Results:
+    """Return what an artifact of `evaluate` measured.
 
     Raises:
         ArtifactError: A file is missing or damaged.
         RecordError: A row is no trial.
     """
-    gathered: dict[str, _Gathered] = defaultdict(_Gathered)
+    checkpoints = checkpoints_in(artifact)
+    gathered: dict[str, dict[str, _Gathered]] = {one.name: {} for one in checkpoints} or {"": {}}
     for trial in artifact.records(Trial):
-        one = gathered[trial.benchmark]
+        one = gathered[trial.model].setdefault(trial.benchmark, _Gathered())
         one.samples[trial.task_id] += 1
         # The texts may be long, and no score looks at them.
         one.trials.append(trial.model_copy(update={"completion": "", "program": ""}))
     for rejected in artifact.rejected():
-        # Ids are `benchmark:problem:index`; a problem's own may have a colon in it.
-        name, _, rest = rejected.id.partition(":")
-        gathered[name].samples[rest.rpartition(":")[0]] += 1
-        gathered[name].missing[rejected.reason] += 1
-    found = [_scores(name, one) for name, one in gathered.items()]
-    return Scores(artifact.manifest.identity, found)
+        # Ids are `benchmark:problem:index`, behind `model/` where models have names, which have no
+        # slash; a problem's own may have a colon in it.
+        model, own = "", rejected.id
+        if checkpoints:
+            model, _, own = own.partition("/")
+        name, _, rest = own.partition(":")
+        one = gathered[model].setdefault(name, _Gathered())
+        one.samples[rest.rpartition(":")[0]] += 1
+        one.missing[rejected.reason] += 1
+    identity = artifact.manifest.identity
+    models = [
+        Scores(identity, [_scores(name, one) for name, one in gathered[of.name].items()], of)
+        for of in checkpoints
+    ]
+    if not checkpoints:
+        models = [Scores(identity, [_scores(name, one) for name, one in gathered[""].items()])]
+    return Results(identity, models, list(_comparisons(models, gathered)))
+
+
+def _comparisons(
+    models: Sequence[Scores], gathered: Mapping[str, Mapping[str, _Gathered]]
+) -> Iterator[Comparison]:
+    """Yield every model beside the base, benchmark by benchmark and rule by rule."""
+    for base in (one for one in models if one.model == BASE):
+        for name, scores in product(gathered[BASE], models):
+            ours, theirs = scores.named(name), base.named(name)
+            if scores is base or ours is None or theirs is None:
+                continue
+            for mode in (mode for mode in ours.by_mode if mode in theirs.by_mode):
+                value, before = ours.by_mode[mode][1].value, theirs.by_mode[mode][1].value
+                if value is None or before is None:
+                    continue
+                trials = (gathered[of.model][name].trials for of in (scores, base))
+                found = paired(*trials, mode=mode)
+                yield Comparison(scores.model, name, mode, before, value, found)
 
 
 def _scores(name: str, one: _Gathered) -> BenchmarkScores:
@@ -190,8 +292,21 @@ def _differs(trial: Trial) -> bool:
     return len(statuses) > 1 and Status.PASSED in statuses and Status.HARNESS not in statuses
 
 
-def score_figures(scores: Scores) -> Iterator[tuple[str, float]]:
+def score_figures(results: Results) -> Iterator[tuple[str, float]]:
     """Yield the figures of the report, a name and a value each."""
+    for scores in results.models:
+        of = f"{scores.model}/" if scores.model else ""
+        for name, value in _figures(scores):
+            kind, _, rest = name.partition("/")
+            yield f"{kind}/{of}{rest}", value
+    for one in results.comparisons:
+        of = f"{one.model}/{one.benchmark}/{one.mode}"
+        yield f"gained/{of}", one.paired.gained
+        yield f"lost/{of}", one.paired.lost
+
+
+def _figures(scores: Scores) -> Iterator[tuple[str, float]]:
+    """Yield the figures of one model."""
     for one in scores.benchmarks:
         for mode, by_k in one.by_mode.items():
             for k, found in by_k.items():

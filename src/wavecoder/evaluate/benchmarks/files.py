@@ -171,9 +171,12 @@ def _from_hub(data: DataFile) -> list[Row]:
             f"or install the library: pip install 'wavecoder[hub]'."
         )
     datasets: Any = import_module("datasets")  # a second to import, and of an extra
+    http: Any = import_module("huggingface_hub.errors")
+    # Its base classes are the HTTP library's error, which changed its module between releases.
+    errors = (*http.HfHubHTTPError.__bases__, datasets.exceptions.DatasetsError)
     try:
         return list(datasets.load_dataset(hub.path, **hub.options))
-    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+    except (OSError, ValueError, RuntimeError, *errors) as error:
         reason = str(error).split("\n", 1)[0].rstrip(".")
         raise ConfigError(
             f"{data.names[0]} is not on this machine and does not come from the hub: {reason}. "

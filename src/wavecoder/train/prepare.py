@@ -1,0 +1,285 @@
+"""From dialogues to jobs: what each variant trains on, for how many steps, on which devices.
+
+`prepare(...)` decides and writes nothing; `Prepared.write` makes the job folders. The dry run uses
+the first without the second.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wavecoder.artifact import writing
+from wavecoder.errors import ConfigError
+from wavecoder.plugins import validate
+from wavecoder.records import Dialogue, Rejected
+from wavecoder.train import launch, memory, plan
+from wavecoder.train.config import Adapter, Precision, TrainConfig, Variant
+from wavecoder.train.conversations import Conversation
+from wavecoder.train.job import Job
+from wavecoder.train.split import hold_out, uses
+from wavecoder.train.templates import chat_template, end_token
+from wavecoder.train.tokens import Encoder, Tokens
+
+__all__ = ["Prepared", "Ready", "Where", "encode", "prepare"]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """One variant, ready to be trained."""
+
+    job: Job
+    uses: tuple[int, ...]
+    """How often an epoch has each dialogue of `Prepared.dialogues`; 0 of those held out."""
+
+    def folder(self) -> Path:
+        """Return the folder the trainer is given."""
+        return self.job.work.parent / "job"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that `train` decided before a weight is touched."""
+
+    outcomes: list[Dialogue | Rejected]
+    """One for each input, in their order."""
+    dialogues: list[Tokens]
+    """Of the inputs that are dialogues, in their order."""
+    held_out: list[bool]
+    variants: dict[str, Ready]
+    shape: memory.ModelShape
+    """The base's sizes."""
+
+    def write(self, name: str) -> Path:
+        """Write the job folder of a variant and return it.
+
+        Raises:
+            ArtifactError: It cannot be written.
+        """
+        ready = self.variants[name]
+        folder = ready.folder()
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            ready.job.work.mkdir(parents=True, exist_ok=True)
+            ready.job.output.mkdir(parents=True, exist_ok=True)
+        rows = zip(self.dialogues, ready.uses, strict=True)
+        _write(folder / "train.parquet", [one for one, count in rows for _ in range(count)])
+        kept_apart = zip(self.dialogues, self.held_out, strict=True)
+        held_out = [one for one, apart in kept_apart if apart]
+        if held_out:
+            _write(folder / "held_out.parquet", held_out)
+        ready.job.save(folder)
+        return folder
+
+
+def _write(path: Path, dialogues: Sequence[Tokens]) -> None:
+    """Write rows of tokens, whole or not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    numbers = pa.list_(pa.int32())
+    table = pa.table(
+        {
+            "input_ids": pa.array([one.input_ids for one in dialogues], numbers),
+            "labels": pa.array([one.labels for one in dialogues], numbers),
+        }
+    )
+    partial = path.with_name(path.name + ".partial")
+    with writing(path):
+        pq.write_table(table, partial)
+        partial.replace(path)
+
+
+def encode(
+    inputs: Iterable[Conversation | Rejected], encoder: Encoder, max_length: int
+) -> list[tuple[Conversation, Tokens] | Rejected]:
+    """Return each input with its tokens, or why it is not trained on."""
+    found: list[tuple[Conversation, Tokens] | Rejected] = []
+    for one in inputs:
+        tokens = one if isinstance(one, Rejected) else encoder.encode(one, max_length)
+        if isinstance(tokens, Rejected) or isinstance(one, Rejected):
+            assert isinstance(tokens, Rejected)
+            found.append(tokens)
+        else:
+            found.append((one, tokens))
+    return found
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where training reads and writes."""
+
+    base: Path
+    """The base model's folder."""
+    files: Path
+    work: Path
+
+
+def prepare(
+    config: TrainConfig,
+    inputs: Iterable[Conversation | Rejected],
+    tokenizer: Any,
+    *,
+    shape: memory.ModelShape,
+    where: Where,
+    seed: int,
+    device: tuple[str, int] | None = None,
+) -> Prepared:
+    """Decide everything that training needs.
+
+    Args:
+        config: The stage's table.
+        inputs: Dialogues, and what was rejected before.
+        tokenizer: The base's.
+        shape: The base's sizes.
+        where: Folders.
+        seed: The run's random seed.
+        device: Name and bytes of a GPU to plan for in place of those that are here.
+
+    Raises:
+        ConfigError: There is nothing to train on, or the settings do not fit each other.
+    """
+    template = chat_template(tokenizer, config.template, base=config.base)
+    end = end_token(tokenizer, config.eos_token, base=config.base, chat_template=template)
+    encoded = encode(inputs, Encoder(tokenizer, template, end), config.max_length)
+    pairs = [one for one in encoded if not isinstance(one, Rejected)]
+    if not pairs:
+        raise ConfigError(_nothing(encoded))
+    apart = hold_out([one for one, _ in pairs], config.held_out, seed=seed)
+    trained = [one for one, _ in pairs if one.id not in apart]
+    weights = {str(mix.path or mix.hub): mix.weight for mix in config.data}
+    used = uses(trained, config.variants, weights, seed=seed)
+    by_variant = {name: _spread(pairs, apart, counts) for name, counts in used.items()}
+    variants = {}
+    for name, own in config.variants.items():
+        job = _job(config, own, name, template=template, end=end, where=where, seed=seed)
+        lengths = [
+            len(tokens.input_ids)
+            for (_, tokens), count in zip(pairs, by_variant[name], strict=True)
+            for _ in range(count)
+        ]
+        variants[name] = Ready(_placed(config, job, lengths, shape, device), by_variant[name])
+    index = {one.id: place for place, (one, _) in enumerate(pairs)}
+    outcomes: list[Dialogue | Rejected] = [
+        one
+        if isinstance(one, Rejected)
+        else _dialogue(*one, one[0].id in apart, [u[index[one[0].id]] for u in by_variant.values()])
+        for one in encoded
+    ]
+    held_out = [one.id in apart for one, _ in pairs]
+    return Prepared(outcomes, [tokens for _, tokens in pairs], held_out, variants, shape)
+
+
+def _nothing(encoded: Sequence[tuple[Conversation, Tokens] | Rejected]) -> str:
+    """Say why there is nothing to train on."""
+    if not encoded:
+        return (
+            "train got no instances and no rows of other datasets. See why generate accepted none "
+            "with `wavecoder show RUN`, or name a dataset under train.data."
+        )
+    counts = Counter(one.reason for one in encoded if isinstance(one, Rejected))
+    reason, count = counts.most_common(1)[0]
+    example = next(one for one in encoded if isinstance(one, Rejected) and one.reason == reason)
+    return (
+        f"None of {len(encoded):,} dialogues can be trained on, most often for the reason "
+        f"{reason} ({count:,}); the first: {example.detail} Change train.max_length or the data."
+    )
+
+
+def _spread(
+    pairs: Sequence[tuple[Conversation, Tokens]], apart: frozenset[str], counts: Sequence[int]
+) -> tuple[int, ...]:
+    """Return counts of the dialogues trained on as counts of all, 0 for those held out."""
+    rest = iter(counts)
+    return tuple(0 if one.id in apart else next(rest) for one, _ in pairs)
+
+
+def _dialogue(one: Conversation, tokens: Tokens, held_out: bool, counts: Sequence[int]) -> Dialogue:
+    return Dialogue(
+        id=one.id,
+        source=one.source,
+        task=one.task,
+        tokens=len(tokens.input_ids),
+        response_tokens=tokens.response_tokens,
+        held_out=held_out,
+        uses=tuple(counts),
+    )
+
+
+def _job(
+    config: TrainConfig,
+    own: Variant,
+    name: str,
+    *,
+    template: str,
+    end: str,
+    where: Where,
+    seed: int,
+) -> Job:
+    """Return a variant's job as if one device took one row at a time."""
+    gpus = len(launch.devices()) if config.gpus is None else config.gpus
+    precision = config.precision
+    if precision is Precision.AUTO:
+        precision = Precision.BF16 if gpus else Precision.FP32
+    if own.adapter is Adapter.QLORA and not gpus:
+        raise ConfigError(
+            "train.adapter is qlora, whose weights in 4 bits need a GPU, and there is none here. "
+            "Use lora."
+        )
+    return Job(
+        base=where.base.resolve(),
+        chat_template=template,
+        eos_token=end,
+        seed=seed,
+        adapter=own.adapter,
+        lora=own.lora,
+        merge=config.merge,
+        epochs=own.epochs,
+        steps=1,
+        batch=own.batch,
+        per_device_batch=1,
+        learning_rate=own.learning_rate,
+        optimizer=config.optimizer,
+        schedule=config.schedule,
+        warmup_steps=config.warmup_steps,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        max_length=config.max_length,
+        packing=config.packing,
+        precision=precision,
+        gpus=gpus,
+        sharding=config.sharding,
+        gradient_checkpointing=config.gradient_checkpointing,
+        attention=config.attention,
+        save_steps=config.save_steps,
+        output=(where.files / name).resolve(),
+        work=(where.work / name / "checkpoints").resolve(),
+    )
+
+
+def _placed(
+    config: TrainConfig,
+    job: Job,
+    lengths: Sequence[int],
+    shape: memory.ModelShape,
+    device: tuple[str, int] | None,
+) -> Job:
+    """Return the job with what depends on the devices and on how much there is to train on."""
+    at_once = config.per_device_batch
+    if at_once is None:
+        here = launch.devices()
+        found = device or (here[0] if here else None)
+        # A core gains nothing from a second row, and padding would cost it.
+        at_once = 1 if not job.gpus or found is None else memory.fitting_batch(job, shape, found[1])
+    devices = max(1, job.gpus)
+    if job.batch % (at_once * devices):
+        raise ConfigError(
+            f"A batch of {job.batch} cannot be split evenly among {devices} device(s) of "
+            f"{at_once} rows each. Make train.batch a multiple of {at_once * devices}, or change "
+            f"train.per_device_batch or train.gpus."
+        )
+    rows = plan.packed_rows(lengths, job.max_length) if job.packing else len(lengths)
+    steps = plan.steps_of(rows, job.batch, job.epochs, per_device_batch=at_once, gpus=job.gpus)
+    table = job.model_dump() | {"per_device_batch": at_once, "steps": steps}
+    return validate(Job, table, "job")

@@ -1,0 +1,347 @@
+"""The built-in trainer: it starts the workers, follows their curve, and says how they ended.
+
+Nothing of torch is imported here. The workers write to `JOB.work/log.txt`; they end when this
+process does, however it ends, as they hold the other end of a pipe to it. What decides the result
+is kept in `JOB.output/settings.json`: a folder that holds another training is not gone on with.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from wavecoder.artifact import write_text, writing
+from wavecoder.errors import (
+    ArtifactError,
+    ConfigError,
+    MissingExtraError,
+    StoppedError,
+    TrainingError,
+)
+from wavecoder.llm import catalogue
+from wavecoder.progress import duration
+from wavecoder.train.callbacks import last_whole
+from wavecoder.train.config import Adapter, Precision, Sharding
+from wavecoder.train.job import Job, Outcome
+
+if TYPE_CHECKING:
+    from wavecoder.protocols import Progress
+
+__all__ = ["TrlTrainer", "checkpoint_bytes"]
+
+_SECONDS = 0.2  # between two looks at the workers
+_HOW = {
+    "output",
+    "work",
+    "gpus",
+    "sharding",
+    "per_device_batch",
+    "gradient_checkpointing",
+    "attention",
+    "save_steps",
+}
+"""Fields of a job that say how it is run, and not what comes out."""
+
+
+class TrlTrainer:
+    """TRL's SFTTrainer, in processes of its own."""
+
+    def train(self, folder: Path, job: Job, *, progress: "Progress", stop: Event) -> Outcome:
+        """Train from a job's folder, or go on with it; one that is complete is left as it is.
+
+        Raises:
+            MissingExtraError: A library is not installed.
+            ArtifactError: `job.output` holds another training, or the disk cannot be written.
+            TrainingError: It diverged, or memory or disk were too small, or the worker died.
+            StoppedError: The user asked to stop; the same call goes on from there.
+        """
+        _check_libraries(job)
+        with writing(job.output):
+            job.output.mkdir(parents=True, exist_ok=True)
+            job.work.mkdir(parents=True, exist_ok=True)
+        _check_settings(job, _settings(job, folder))
+        outcome = _read_outcome(job)
+        if outcome is not None and outcome.status == "complete":
+            return outcome
+        _check_room(job)
+        (job.output / "outcome.json").unlink(missing_ok=True)
+        (job.work / "stop").unlink(missing_ok=True)
+        with _started(folder, job) as workers:
+            _follow(workers, job, progress, stop)
+        return _judged(job, workers.returncode)
+
+
+def _check_libraries(job: Job) -> None:
+    needed = {"torch": "train", "transformers": "train", "trl": "train"}
+    if job.adapter is not Adapter.NONE:
+        needed["peft"] = "train"
+    if job.adapter is Adapter.QLORA or "8bit" in job.optimizer:
+        needed["bitsandbytes"] = "qlora"
+    if job.sharding in (Sharding.ZERO2, Sharding.ZERO3):
+        needed["deepspeed"] = "deepspeed"
+    for library, extra in needed.items():
+        if find_spec(library) is None:
+            raise MissingExtraError(
+                f"This training needs {library}, which is not installed. "
+                f"Install it: pip install 'wavecoder[{extra}]'."
+            )
+    if job.adapter is Adapter.QLORA and job.gpus == 0:
+        raise ConfigError(
+            "QLoRA holds weights in 4 bits, which needs a GPU, and none is used. "
+            "Set train.adapter: lora."
+        )
+
+
+def _settings(job: Job, folder: Path) -> dict[str, Any]:
+    """Return what decides the result."""
+    data = {
+        name: catalogue.file_sha256(folder / f"{name}.parquet")
+        for name in ("train", "held_out")
+        if (folder / f"{name}.parquet").is_file()
+    }
+    return {**job.model_dump(mode="json", exclude=_HOW), "data": data}
+
+
+def _check_settings(job: Job, settings: Mapping[str, Any]) -> None:
+    """Refuse to go on with another training; a folder in which none has begun is taken."""
+    path = job.output / "settings.json"
+    try:
+        before = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        before = None
+    except (OSError, ValueError) as error:
+        raise ArtifactError(
+            f"{path} cannot be read: {error}. Remove {job.output} and {job.work} to train anew."
+        ) from error
+    begun = last_whole(job.work) is not None or (job.output / "outcome.json").is_file()
+    if before != settings:
+        if begun and before is None:
+            raise ArtifactError(
+                f"{job.work} holds a checkpoint of which nothing says what it was trained from. "
+                f"Remove it, or train into another folder."
+            )
+        if begun:
+            other = next(key for key in settings if before.get(key) != settings[key])
+            said = "" if other == "data" else f" ({before.get(other)}, now {settings[other]})"
+            raise ArtifactError(
+                f"{job.output} holds a training with another {other}{said}. Train into another "
+                f"folder, or remove it and {job.work} to begin anew."
+            )
+        write_text(path, json.dumps(settings, indent=2) + "\n")
+    _check_sharding(job)
+
+
+def _check_sharding(job: Job) -> None:
+    """Refuse a checkpoint whose shares another kind of sharding cannot read."""
+    checkpoint = last_whole(job.work)
+    if checkpoint is None:
+        return
+    was = Sharding.NONE
+    if (checkpoint / "optimizer_0").is_dir() or (checkpoint / "optimizer.bin").is_file():
+        was = Sharding.FSDP
+    elif (checkpoint / "latest").is_file():  # of DeepSpeed, either stage
+        was = job.sharding if job.sharding.value.startswith("zero") else Sharding.ZERO3
+    if was is not job.sharding:
+        raise ArtifactError(
+            f"The checkpoint {checkpoint} was written with sharding: {was.value} and cannot be "
+            f"read with sharding: {job.sharding.value}. Set train.sharding back, or remove it to "
+            f"begin anew."
+        )
+
+
+def _read_outcome(job: Job) -> Outcome | None:
+    try:
+        return Outcome.model_validate_json((job.output / "outcome.json").read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def checkpoint_bytes(job: Job) -> tuple[int, int]:
+    """Return the most bytes that `job.work` and `job.output` will hold at once.
+
+    A new checkpoint is whole before the one before it goes, so `work` holds two.
+
+    Raises:
+        ConfigError: The base's sizes cannot be read.
+    """
+    from wavecoder.train.shapes import shape_of
+
+    parameters = shape_of(job.base).parameters
+    saved = parameters * (2 if job.precision is Precision.BF16 else 4)
+    if job.adapter is not Adapter.NONE:
+        return 0, saved if job.merge else 0  # an adapter itself is a hundredth of that
+    moments = 0 if "adafactor" in job.optimizer else 2 if "8bit" in job.optimizer else 8
+    count = min(2, (job.steps - 1) // job.save_steps)
+    return parameters * (4 + moments) * count, saved
+
+
+def _check_room(job: Job) -> None:
+    work, output = checkpoint_bytes(job)
+    have = sum(one.stat().st_size for one in job.work.rglob("*") if one.is_file())
+    needs = {job.work: max(0, work - have)}
+    if job.work.stat().st_dev == job.output.stat().st_dev:
+        needs[job.work] += output
+    else:
+        needs[job.output] = output
+    for folder, need in needs.items():
+        free = shutil.disk_usage(folder).free
+        if free < need:
+            raise TrainingError(
+                f"The checkpoints need {_size(need)} in {folder} and {_size(free)} are free. Make "
+                f"room, or train an adapter (train.adapter: lora), whose checkpoints are small."
+            )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+@contextmanager
+def _started(folder: Path, job: Job) -> Iterator[subprocess.Popen[bytes]]:
+    """Start the workers and see to it that none is left."""
+    from wavecoder.train.launch import command
+
+    environment = {**os.environ, "WAVECODER_TRAIN_WATCHED": "1", "TOKENIZERS_PARALLELISM": "false"}
+    if job.gpus == 1:
+        # One process that sees several GPUs is refused by TRL.
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES") or "0"
+        environment["CUDA_VISIBLE_DEVICES"] = seen.split(",")[0]
+    with (job.work / "log.txt").open("wb") as log:
+        workers = subprocess.Popen(
+            command(job, folder),
+            stdin=subprocess.PIPE,  # never written to: its end says that this process is gone
+            stdout=log,
+            stderr=log,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for this process, which tells them
+        )
+    try:
+        yield workers
+    finally:
+        if workers.poll() is None:
+            os.killpg(workers.pid, signal.SIGKILL)
+        assert workers.stdin is not None
+        workers.stdin.close()
+        workers.wait()
+
+
+def _follow(
+    workers: "subprocess.Popen[bytes]", job: Job, progress: "Progress", stop: Event
+) -> None:
+    """Tell the progress what the workers write, until they end."""
+    told = False
+    curve = _Curve(job, progress)
+    while workers.poll() is None:
+        if told:
+            time.sleep(_SECONDS)
+        elif stop.wait(_SECONDS):
+            (job.work / "stop").touch()
+            told = True
+        curve.tell()
+    curve.tell()
+
+
+class _Curve:
+    """Reads `metrics.jsonl` while it grows."""
+
+    def __init__(self, job: Job, progress: "Progress") -> None:
+        self._job = job
+        self._progress = progress
+        self._at = 0
+        self._file: tuple[int, int] | None = None
+
+    def tell(self) -> None:
+        path = self._job.output / "metrics.jsonl"
+        try:
+            with path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                if self._file != (status.st_dev, status.st_ino):  # it was cut: another file
+                    self._file, self._at = (status.st_dev, status.st_ino), 0
+                file.seek(self._at)
+                text = file.read()
+        except FileNotFoundError:
+            return
+        whole = text[: text.rfind(b"\n") + 1]
+        self._at += len(whole)
+        rows = [json.loads(line) for line in whole.splitlines()]
+        measured = [row for row in rows if "held_out_loss" in row]
+        steps = [row for row in rows if "loss" in row]
+        if measured:
+            self._progress.figures({"held-out loss": measured[-1]["held_out_loss"]})
+        if steps:
+            self._show(steps[-1])
+
+    def _show(self, row: Mapping[str, Any]) -> None:
+        self._progress.step("steps", row["step"], self._job.steps)
+        left = row["seconds"] / row["step"] * max(0, self._job.steps - row["step"])
+        self._progress.figures(
+            {
+                "loss": row["loss"],
+                "tokens/s": round(row["tokens_per_second"]),
+                "left": duration(left),
+            }
+        )
+
+
+def _judged(job: Job, code: int) -> Outcome:
+    """Return the outcome of workers that ended, or raise what it means."""
+    outcome = _read_outcome(job)
+    kept = last_whole(job.work)
+    goes_on = (
+        f"The checkpoint of step {kept.name[11:]} is kept; the same command goes on from it."
+        if kept
+        else "No checkpoint was saved yet."
+    )
+    if outcome is None:
+        if code == -signal.SIGKILL or _memory_was_refused(job):
+            raise TrainingError(f"The training was killed, as a rule for memory. {_fitting(job)}")
+        raise TrainingError(
+            f"The training ended with exit status {code} and without an outcome: "
+            f"{_last_line(job)}. Its log is {job.work / 'log.txt'}. {goes_on}"
+        )
+    if outcome.status == "complete":
+        return outcome
+    if outcome.status == "stopped":
+        raise StoppedError(f"Stopped after step {outcome.steps} of {job.steps}. {goes_on}")
+    if outcome.status == "memory":
+        raise TrainingError(f"Memory ran out ({outcome.detail}). {_fitting(job)}")
+    if outcome.status == "space":
+        need = sum(checkpoint_bytes(job))
+        raise TrainingError(
+            f"The disk is full: a checkpoint could not be written under {job.work} or "
+            f"{job.output}, which need {_size(need)} altogether. Make room. {goes_on}"
+        )
+    raise TrainingError(outcome.detail)
+
+
+def _fitting(job: Job) -> str:
+    from wavecoder.train.memory import fitting
+
+    return fitting(job)
+
+
+def _memory_was_refused(job: Job) -> bool:
+    """Return True if a launcher says that its worker was killed: it ends otherwise itself."""
+    return "Signal 9 (SIGKILL)" in _log(job)
+
+
+def _log(job: Job) -> str:
+    try:
+        with (job.work / "log.txt").open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 10_000))
+            return file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+
+
+def _last_line(job: Job) -> str:
+    lines = [line.strip() for line in _log(job).splitlines() if line.strip()]
+    return lines[-1].rstrip(".") if lines else "nothing was said"

@@ -1,0 +1,455 @@
+"""The process that trains: `python -m wavecoder.train.worker FOLDER`, one for each GPU.
+
+It reads a job's folder, lets TRL's SFTTrainer do the work, saves what came out, and writes
+`outcome.json` last. Killed at any moment, the same line goes on from the last whole checkpoint and
+ends with the same weights. Full fine-tuning keeps its weights in fp32 and calculates in the job's
+precision: a step of 2e-5 is lost in the rounding of bf16. The weights beside an adapter do not
+change, so they are held in the job's precision.
+"""
+
+import errno
+import importlib
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from wavecoder.artifact import write_text
+from wavecoder.errors import ConfigError, MissingExtraError, TrainingError, WaveCoderError
+from wavecoder.train import packing
+from wavecoder.train.bases import load_tokenizer
+from wavecoder.train.callbacks import (
+    Course,
+    all_here,
+    checkpoints,
+    cut,
+    is_whole,
+    last_whole,
+    peak_bytes,
+    read_rows,
+)
+from wavecoder.train.config import Adapter, Precision, Sharding
+from wavecoder.train.job import Job, Outcome
+
+__all__ = ["WATCHED", "main", "settings", "trainer_class"]
+
+WATCHED = "WAVECODER_TRAIN_WATCHED"
+"""Environment variable: standard input is a pipe whose other end the parent holds."""
+
+
+def main(folder: Path) -> int:
+    """Train from a job's folder and write its outcome; return the exit status.
+
+    What nobody foresaw is raised: its traceback is in the log, and there is no outcome.
+    """
+    job = Job.load(folder)
+    job.output.mkdir(parents=True, exist_ok=True)
+    job.work.mkdir(parents=True, exist_ok=True)
+    try:
+        outcome = _train(job, folder)
+    # Memory and disk run out in whatever library is at work, each with an error of its own.
+    except Exception as error:
+        failed = _foreseen(error)
+        if failed is None:
+            raise
+        traceback.print_exc()
+        _write(job, failed)
+        return 1
+    if int(os.environ.get("RANK", "0")) == 0:
+        _write(job, outcome)
+    return 0
+
+
+def _write(job: Job, outcome: Outcome) -> None:
+    write_text(job.output / "outcome.json", outcome.model_dump_json(indent=2) + "\n")
+
+
+def _train(job: Job, folder: Path) -> Outcome:
+    if job.packing and (why := packing.holds(job.base, job.attention)):
+        raise ConfigError(why)
+    resume = last_whole(job.work)
+    trainer, course = _trainer(job, folder, resume)
+    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    outcome = _outcome(job, course, trainer.state.global_step)
+    if outcome.status == "complete":
+        _save(job, trainer)
+    return outcome
+
+
+def _outcome(job: Job, course: Course, steps: int) -> Outcome:
+    rows = read_rows(job.output / "metrics.jsonl")
+    losses = [row["loss"] for row in rows if "loss" in row]
+    held_out = [row for row in rows if "held_out_loss" in row]
+    status, detail = "complete", ""
+    if course.stopped:
+        status = "stopped"
+    elif course.diverged:
+        kept = last_whole(job.work)
+        status = "diverged"
+        detail = (
+            f"Training diverged: {course.diverged}. Set train.learning_rate (now "
+            f"{job.learning_rate:g}) lower, or train.warmup_steps (now {job.warmup_steps}) higher; "
+            + (f"the checkpoint of step {kept.name[11:]} is kept." if kept else "none was saved.")
+        )
+    return Outcome(
+        status=status,
+        detail=detail,
+        steps=steps,
+        loss=losses[-1] if losses else None,
+        held_out_before=_loss_at(held_out, 0),
+        held_out_after=_loss_at(held_out, steps),
+        tokens=course.tokens,
+        seconds=course.seconds,
+        peak_bytes=peak_bytes(),
+    )
+
+
+def _loss_at(rows: list[dict[str, Any]], step: int) -> float | None:
+    return next((row["held_out_loss"] for row in rows if row["step"] == step), None)
+
+
+def _trainer(job: Job, folder: Path, resume: Path | None) -> tuple[Any, Course]:
+    """Return TRL's trainer, ready to begin or to go on."""
+    datasets: Any = importlib.import_module("datasets")
+    transformers: Any = importlib.import_module("transformers")
+    trl: Any = importlib.import_module("trl")
+    transformers.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+
+    def rows(name: str) -> Any:
+        return datasets.Dataset.from_parquet(
+            str(folder / f"{name}.parquet"), cache_dir=str(job.work / "rows")
+        )
+
+    held_out = rows("held_out") if (folder / "held_out.parquet").is_file() else None
+    # Made before the model is loaded: it is what opens the group of processes.
+    arguments = trl.SFTConfig(
+        **settings(job), eval_on_start=held_out is not None and resume is None
+    )
+    if job.sharding is Sharding.FSDP and job.gpus == 0:
+        _allow_fsdp_on_cpu()
+    _clear(job, resume)
+    tokenizer = load_tokenizer(job.base)
+    tokenizer.chat_template = job.chat_template
+    trainer = trainer_class()(
+        model=_load(job),
+        args=arguments,
+        train_dataset=rows("train"),
+        eval_dataset=held_out,
+        processing_class=tokenizer,
+        peft_config=_adapter(job),
+    )
+    # The loss is per token of all processes whatever the architecture's forward takes.
+    trainer.model_accepts_loss_kwargs = True
+    trainer.remove_callback(transformers.PrinterCallback)
+    rows_an_epoch = len(trainer.train_dataset)
+    course = Course(
+        job,
+        steps_an_epoch=-(-rows_an_epoch // job.batch),
+        held_out=held_out is not None,
+        resumed=resume is not None,
+    )
+    trainer.add_callback(course)
+    return trainer, course
+
+
+def settings(job: Job) -> dict[str, Any]:
+    """Return the arguments of TRL's SFTConfig.
+
+    Raises:
+        ConfigError: `batch` cannot be reached with so many rows a device.
+    """
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    together = job.per_device_batch * processes
+    if job.batch % together:
+        raise ConfigError(
+            f"A batch of {job.batch} rows is no multiple of {job.per_device_batch} rows on each of "
+            f"{processes} processes. Set train.per_device_batch to a divisor of "
+            f"{job.batch / processes:g}."
+        )
+    return {
+        "output_dir": str(job.work),
+        "num_train_epochs": job.epochs,
+        "per_device_train_batch_size": job.per_device_batch,
+        "per_device_eval_batch_size": job.per_device_batch,
+        "gradient_accumulation_steps": job.batch // together,
+        "learning_rate": job.learning_rate,
+        "optim": job.optimizer,
+        "lr_scheduler_type": job.schedule,
+        "warmup_steps": job.warmup_steps,
+        "weight_decay": job.weight_decay,
+        "max_grad_norm": job.max_grad_norm,
+        "seed": job.seed,
+        "data_seed": job.seed,
+        "bf16": job.precision is Precision.BF16,
+        "use_cpu": job.gpus == 0,
+        "gradient_checkpointing": job.gradient_checkpointing,
+        "packing": job.packing,
+        "eval_packing": False,
+        # Nothing is ever longer; None spares a pass over the rows.
+        "max_length": job.max_length if job.packing else None,
+        "eos_token": job.eos_token,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "save_strategy": "no",  # `Course` decides when
+        "eval_strategy": "no",
+        "report_to": [],
+        "disable_tqdm": True,
+        "dataloader_pin_memory": job.gpus > 0,
+    }
+
+
+def trainer_class() -> Any:
+    """Return TRL's SFTTrainer with a held-out loss that is exact: a mean over response tokens.
+
+    transformers averages the means of batches, where a short batch counts as much as a long one.
+    """
+    torch: Any = importlib.import_module("torch")
+    trl: Any = importlib.import_module("trl")
+    dataclasses: Any = importlib.import_module("dataclasses")
+
+    class Trainer(trl.SFTTrainer):  # type: ignore[misc]  # an untyped base
+        data_collator: Any
+
+        def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+            """Pad what is held out even where packing is on, so that each dialogue is one row."""
+            collator = self.data_collator
+            self.data_collator = dataclasses.replace(collator, padding_free=False)
+            try:
+                return super().get_eval_dataloader(eval_dataset)
+            finally:
+                self.data_collator = collator
+
+        def evaluation_loop(self, *args: Any, **more: Any) -> Any:
+            """Put the exact loss where transformers has its own."""
+            self.held_out = torch.zeros(2, dtype=torch.float64)
+            with torch.random.fork_rng():  # or dropout would depend on what is held out
+                output = super().evaluation_loop(*args, **more)
+            loss, tokens = self.held_out.tolist()
+            output.metrics["eval_loss"] = loss / max(tokens, 1.0)
+            return output
+
+        def prediction_step(
+            self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None
+        ) -> Any:
+            """Add up the losses and tokens of each dialogue, over all processes."""
+            inputs = self._prepare_inputs(inputs)
+            with torch.no_grad(), self.compute_loss_context_manager():
+                output = model(**inputs, use_cache=False, fused_lm_head=True)
+            tokens = output.label_mask.sum(dim=-1)
+            losses = -output.log_probs.float().sum(dim=-1)
+            # Only rows can be told from those that fill up the last batch of several processes.
+            both = self.accelerator.gather_for_metrics(torch.stack([losses, tokens], dim=1))
+            self.held_out += both.double().sum(dim=0).cpu()
+            return losses.sum() / tokens.sum().clamp(min=1), None, None
+
+        def create_model_card(self, *args: Any, **more: Any) -> None:
+            """Leave it: a checkpoint's card is ours."""
+
+    return Trainer
+
+
+def _allow_fsdp_on_cpu() -> None:
+    """Make accelerate shard between processes on one CPU, which its line has no word for.
+
+    accelerate 1.15 turns FSDP on only for the kinds of devices it lists (state.py), and CPUs are
+    not among them; the code behind it needs nothing that gloo lacks.
+    """
+    accelerate: Any = importlib.import_module("accelerate")
+    kinds: Any = importlib.import_module("accelerate.utils").DistributedType
+    shared = accelerate.PartialState._shared_state
+    if shared.get("distributed_type") == kinds.MULTI_CPU:
+        shared["distributed_type"] = kinds.MULTI_GPU
+
+
+def _clear(job: Job, resume: Path | None) -> None:
+    """Drop what a killed start left behind the checkpoint that is gone on from."""
+    if int(os.environ.get("RANK", "0")) == 0:
+        for checkpoint in checkpoints(job.work):
+            if not is_whole(checkpoint):
+                shutil.rmtree(checkpoint)
+        cut(job.output / "metrics.jsonl", resume)
+    all_here()
+
+
+def _load(job: Job) -> Any:
+    """Return the base model, in the format its weights are kept in."""
+    torch: Any = importlib.import_module("torch")
+    transformers: Any = importlib.import_module("transformers")
+    options: dict[str, Any] = {}
+    if job.attention != "auto":
+        options["attn_implementation"] = job.attention
+    if job.adapter is Adapter.QLORA:
+        options["quantization_config"] = transformers.BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.bfloat16,
+            bnb_4bit_quant_storage=torch.bfloat16,  # so that FSDP can share it out
+        )
+        options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0"))}
+    dtype = torch.float32 if job.adapter is Adapter.NONE else _kept(job)
+    try:
+        return transformers.AutoModelForCausalLM.from_pretrained(job.base, dtype=dtype, **options)
+    except (ValueError, KeyError, ImportError) as error:
+        raise ConfigError(
+            f"The base {job.base} cannot be loaded: {_line(error)}. Name another base, or other "
+            f"train.attention, or save it again."
+        ) from error
+
+
+def _kept(job: Job) -> Any:
+    """Return the format of what is saved."""
+    torch: Any = importlib.import_module("torch")
+    return torch.bfloat16 if job.precision is Precision.BF16 else torch.float32
+
+
+def _adapter(job: Job) -> Any:
+    if job.adapter is Adapter.NONE:
+        return None
+    peft: Any = importlib.import_module("peft")
+    return peft.LoraConfig(
+        r=job.lora.rank,
+        lora_alpha=job.lora.alpha,
+        lora_dropout=job.lora.dropout,
+        target_modules=list(job.lora.modules) if job.lora.modules else "all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def _save(job: Job, trainer: Any) -> None:
+    """Save `checkpoint/`, and `adapter/` where there is one, each whole or not at all."""
+    accelerator, wrapped = trainer.accelerator, trainer.model_wrapped
+    plugin = getattr(accelerator.state, "fsdp_plugin", None)
+    if plugin is not None:
+        plugin.set_state_dict_type("FULL_STATE_DICT")
+    # Every process takes part: each holds a share where the model is sharded.
+    weights = accelerator.get_state_dict(wrapped)
+    if not accelerator.is_main_process:
+        return
+    model, tokenizer = accelerator.unwrap_model(wrapped), trainer.processing_class
+    model.config.use_cache = True  # the Trainer turned it off; who asks the model needs it
+    if job.adapter is Adapter.NONE:
+        weights = _cast(weights, _kept(job))
+        _place(
+            job.output / "checkpoint",
+            lambda folder: _write_model(model, folder, tokenizer, weights, _kept(job)),
+        )
+        return
+    _place(
+        job.output / "adapter",
+        lambda folder: _write_model(model, folder, tokenizer, weights, None),
+    )
+    if job.merge:
+        generation = model.get_base_model().generation_config
+        _place(
+            job.output / "checkpoint",
+            lambda folder: _write_merged(job, folder, tokenizer, generation),
+        )
+
+
+def _place(folder: Path, write: Callable[[Path], None]) -> None:
+    partial = folder.with_name(folder.name + ".partial")
+    for old in (partial, folder):
+        shutil.rmtree(old, ignore_errors=True)
+    partial.mkdir()
+    write(partial)
+    partial.replace(folder)
+
+
+def _cast(weights: Mapping[str, Any], dtype: Any) -> dict[str, Any]:
+    """Return the weights in a format; tensors that share memory still do."""
+    made: dict[tuple[Any, ...], Any] = {}
+    found = {}
+    for name, weight in weights.items():
+        key = (weight.data_ptr(), weight.shape, weight.stride())
+        if key not in made:
+            made[key] = weight.to(dtype) if weight.is_floating_point() else weight
+        found[name] = made[key]
+    return found
+
+
+def _write_model(model: Any, folder: Path, tokenizer: Any, weights: Any, dtype: Any) -> None:
+    model.save_pretrained(folder, state_dict=weights)
+    tokenizer.save_pretrained(folder)
+    if dtype is not None:
+        # save_pretrained wrote the format that was trained in, not that of the weights given.
+        path = folder / "config.json"
+        config = json.loads(path.read_text("utf-8"))
+        config["dtype"] = str(dtype).removeprefix("torch.")
+        path.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+
+
+def _write_merged(job: Job, folder: Path, tokenizer: Any, generation: Any) -> None:
+    """Add the adapter to the base as it was before any quantization."""
+    peft: Any = importlib.import_module("peft")
+    transformers: Any = importlib.import_module("transformers")
+    base = transformers.AutoModelForCausalLM.from_pretrained(job.base, dtype=_kept(job))
+    model = peft.PeftModel.from_pretrained(base, job.output / "adapter").merge_and_unload()
+    model.config.eos_token_id = tokenizer.eos_token_id
+    model.config.pad_token_id = tokenizer.pad_token_id
+    model.generation_config = generation
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _foreseen(error: BaseException) -> Outcome | None:
+    """Return the outcome of an error that has a name among ours; None: nobody foresaw it."""
+    if isinstance(error, (ConfigError, MissingExtraError, TrainingError)):
+        return Outcome(status="failed", detail=str(error))
+    chain: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in chain:
+        chain.append(following)
+        following = following.__cause__ or following.__context__
+    if any(_is_memory(one) for one in chain):
+        return Outcome(status="memory", detail=_line(error))
+    if any(_is_space(one) for one in chain):
+        return Outcome(status="space", detail=_line(error))
+    return (
+        Outcome(status="failed", detail=str(error)) if isinstance(error, WaveCoderError) else None
+    )
+
+
+def _is_memory(error: BaseException) -> bool:
+    torch: Any = importlib.import_module("torch")
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(
+        words in str(error) for words in ("can't allocate memory", "CUDA out of memory")
+    )
+
+
+def _is_space(error: BaseException) -> bool:
+    # safetensors says the number of the system's error in words, torch.save no more than that the
+    # file is shorter than it should be.
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return (isinstance(error, OSError) and error.errno in full) or any(
+        words in str(error)
+        for words in (*(f"(os error {code})" for code in full), "PytorchStreamWriter failed")
+    )
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
+
+
+def _watch() -> None:
+    """End this process at once when the one that started the training is gone."""
+
+    def wait() -> None:
+        while os.read(0, 1024):
+            pass
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+if __name__ == "__main__":
+    if WATCHED in os.environ:
+        _watch()
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,114 @@
+"""Two processes on one CPU, with gloo between them, against one."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wavecoder.train.callbacks import last_whole, read_rows
+from wavecoder.train.job import Job, Outcome
+
+JobFolder = Callable[..., Path]
+LORA = {"adapter": "lora", "lora": {"rank": 4, "alpha": 8}}
+
+
+def _launch(folder: Path, processes: int) -> None:
+    """Start the worker as `launch.command` does, on a CPU."""
+    job = Job.load(folder)
+    line = [sys.executable, "-m", "wavecoder.train.worker", str(folder)]
+    if processes > 1:
+        line = [
+            *(sys.executable, "-m", "accelerate.commands.launch"),
+            *("--num_processes", str(processes), "--num_machines", "1", "--dynamo_backend", "no"),
+            *("--mixed_precision", "bf16" if job.precision == "bf16" else "no"),
+            *("--main_process_port", "0"),
+            *(
+                (
+                    "--use_fsdp",
+                    *("--fsdp_version", "2", "--fsdp_reshard_after_forward", "true"),
+                    *("--fsdp_auto_wrap_policy", "TRANSFORMER_BASED_WRAP"),
+                    *("--fsdp_state_dict_type", "SHARDED_STATE_DICT"),
+                    *("--fsdp_cpu_ram_efficient_loading", "true"),
+                )
+                if job.sharding == "fsdp"
+                else ("--multi_gpu",)
+            ),
+            *("-m", "wavecoder.train.worker", str(folder)),
+        ]
+    done = subprocess.run(
+        line,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
+    )
+    assert done.returncode == 0, done.stderr[-5000:]
+
+
+def _curve(folder: Path) -> list[float]:
+    rows = read_rows(Job.load(folder).output / "metrics.jsonl")
+    return [row.get("loss", row.get("held_out_loss")) for row in rows]
+
+
+def _weights(folder: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return load_file(Job.load(folder).output / "checkpoint" / "model.safetensors")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sharding", ["none", "fsdp"])
+@pytest.mark.parametrize(
+    "shape", [{}, {"packing": True, "train": 20}, {"architecture": "gpt_bigcode"}, LORA]
+)
+def test_two_processes_train_as_one(
+    job_folder: JobFolder, sharding: str, shape: dict[str, Any]
+) -> None:
+    """Rows are a multiple of four, as accelerate repeats some to fill the last step of an epoch.
+
+    Of the five held out the last is alone, and is counted once.
+    """
+    one, two = job_folder("one", **shape), job_folder("two", sharding=sharding, **shape)
+    if shape.get("architecture") == "gpt_bigcode":  # its dropout draws in each process
+        for folder in (one, two):
+            _without_dropout(folder)
+    _launch(one, 1)
+    _launch(two, 2)
+    assert _curve(two) == pytest.approx(_curve(one), abs=1e-4)
+    ours, theirs = _weights(two), _weights(one)
+    assert ours.keys() == theirs.keys()
+    assert max(float((ours[name] - theirs[name]).abs().max()) for name in ours) < 1e-4
+
+
+def _without_dropout(folder: Path) -> None:
+    import shutil
+
+    job = Job.load(folder)
+    base = folder / "base"
+    shutil.copytree(job.base, base)
+    config = json.loads((base / "config.json").read_text("utf-8"))
+    config |= {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+    (base / "config.json").write_text(json.dumps(config), "utf-8")
+    job.model_copy(update={"base": base}).save(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sharding", ["none", "fsdp"])
+def test_two_processes_stop_together_and_go_on(job_folder: JobFolder, sharding: str) -> None:
+    whole = job_folder("whole", sharding=sharding)
+    folder = job_folder("stopped", sharding=sharding, save_steps=100)
+    job = Job.load(folder)
+    job.work.mkdir()
+    (job.work / "stop").touch()
+    _launch(folder, 2)
+    outcome = Outcome.model_validate_json((job.output / "outcome.json").read_text("utf-8"))
+    assert (outcome.status, outcome.steps) == ("stopped", 1)
+    assert last_whole(job.work) == job.work / "checkpoint-1"
+    (job.work / "stop").unlink()
+    _launch(folder, 2)
+    _launch(whole, 2)
+    assert _curve(folder) == pytest.approx(_curve(whole), abs=1e-6)

@@ -1,0 +1,145 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from wavecoder import pipeline
+from wavecoder.errors import ArtifactError, ConfigError
+from wavecoder.train.export import export_checkpoint
+
+
+@pytest.fixture(scope="session")
+def trained(tiny: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run that trained two variants of a tiny model."""
+    place = tmp_path_factory.mktemp("trained")
+    rows = [{"instruction": f"Add {n}.", "input": "", "output": f"x + {n}"} for n in range(12)]
+    (place / "rows.json").write_text(json.dumps(rows))
+    table = {
+        "base": str(tiny("llama")),
+        "data": [{"path": str(place / "rows.json")}],
+        "held_out": 0.2,
+        "epochs": 1,
+        "batch": 4,
+        "max_length": 256,
+        "warmup_steps": 0,
+        "learning_rate": 1e-3,
+        "variants": {"all": {}, "half": {"adapter": "lora", "size": 6}},
+    }
+    pipeline.run(pipeline.Recipe(seed=3, train=table), place / "run", pipeline.RunOptions())
+    return place / "run"
+
+
+def test_transformers_loads_what_was_exported_and_asks_it_as_it_was_trained(trained, tmp_path):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    out = export_checkpoint(trained, "all", tmp_path / "wavecoder-tiny")
+    assert out == tmp_path / "wavecoder-tiny"
+    tokenizer = AutoTokenizer.from_pretrained(out)
+    model = AutoModelForCausalLM.from_pretrained(out)
+    messages = [{"role": "user", "content": "Add 3."}]
+    words = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    assert words.endswith("### Instruction:\nAdd 3.\n\n### Response:")
+    prompt = tokenizer(words, return_tensors="pt", add_special_tokens=False)
+    answer = model.generate(**prompt, max_new_tokens=4, do_sample=False)
+    assert answer.shape[1] > prompt["input_ids"].shape[1]
+
+
+def test_what_vllm_reads_is_there(trained, tmp_path):
+    out = export_checkpoint(trained, "half", tmp_path / "out")
+    config = json.loads((out / "config.json").read_text())
+    assert config["architectures"] == ["LlamaForCausalLM"]
+    assert "quantization_config" not in config
+    assert (out / "model.safetensors").is_file()
+    assert (out / "tokenizer.json").is_file()
+    said = json.loads((out / "tokenizer_config.json").read_text())
+    template = out / "chat_template.jinja"
+    assert "### Response:" in (said.get("chat_template") or template.read_text())
+    ends = json.loads((out / "generation_config.json").read_text())["eos_token_id"]
+    assert ends == config["eos_token_id"]
+
+
+def test_the_card_tells_what_it_was_made_of(trained, tmp_path):
+    out = export_checkpoint(trained, "half", tmp_path / "out", scores="| a |\n| - |\n| 1 |")
+    card = (out / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: transformers\n")
+    assert "# out\n" in card
+    assert "6 dialogues" in card
+    assert "(with lora, merged into the weights)" in card
+    assert "| other | 6 |" in card
+    assert "before the first step" in card
+    assert "| 1 |" in card
+    assert "learning_rate: 0.001" in card
+    assert "- transformers " in card
+
+
+def test_files_are_linked_and_the_runs_own_stay_as_they_were(trained, tmp_path):
+    source = trained / "5-train" / "files" / "all" / "checkpoint"
+    before = {one.name: one.read_bytes() for one in source.iterdir()}
+    out = export_checkpoint(trained, "all", tmp_path / "out")
+    assert (out / "model.safetensors").samefile(source / "model.safetensors")
+    assert {one.name: one.read_bytes() for one in source.iterdir()} == before
+
+
+def test_files_are_copied_where_they_cannot_be_linked(trained, tmp_path, monkeypatch):
+    def refuse(source, target, **_):
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr("os.link", refuse)
+    source = trained / "5-train" / "files" / "all" / "checkpoint" / "model.safetensors"
+    out = export_checkpoint(trained, "all", tmp_path / "out")
+    assert (out / "model.safetensors").read_bytes() == source.read_bytes()
+    assert not (out / "model.safetensors").samefile(source)
+
+
+def test_the_artifact_alone_will_do_and_an_empty_folder_too(trained, tmp_path):
+    (tmp_path / "out").mkdir()
+    export_checkpoint(trained / "5-train", "all", tmp_path / "out")
+    assert (tmp_path / "out" / "config.json").is_file()
+
+
+def test_a_variant_that_is_not_there_names_the_nearest(trained, tmp_path):
+    with pytest.raises(ConfigError, match=r"no variant 'hall'\. Did you mean '(all|half)'\?"):
+        export_checkpoint(trained, "hall", tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"has 2 variants\. Name one of them: all, half"):
+        export_checkpoint(trained, None, tmp_path / "out")
+    with pytest.raises(ConfigError, match="no variant 'base'"):
+        export_checkpoint(trained, "base", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_holds_something_is_left_alone(trained, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_text("keep")
+    with pytest.raises(ConfigError, match="is there and not empty"):
+        export_checkpoint(trained, "all", tmp_path / "out")
+    with pytest.raises(ConfigError, match="is there and not empty"):
+        export_checkpoint(trained, "all", tmp_path / "out" / "mine")
+    assert (tmp_path / "out" / "mine").read_text() == "keep"
+
+
+def test_nothing_half_written_stays(trained, tmp_path, monkeypatch):
+    def full(source, target, **_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.link", full)
+    monkeypatch.setattr("shutil.copy2", full)
+    with pytest.raises(ArtifactError, match="out: No space left on device"):
+        export_checkpoint(trained, "all", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_without_a_trained_model_is_one_sentence(tmp_path):
+    with pytest.raises(ConfigError, match="holds no tuned model"):
+        export_checkpoint(tmp_path, None, tmp_path / "out")
+    with pytest.raises(ConfigError, match="holds no tuned model"):
+        export_checkpoint(tmp_path / "nothing", None, tmp_path / "out")
+
+
+def test_a_checkpoint_that_was_deleted_is_one_sentence(trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    shutil.rmtree(run / "5-train" / "files" / "all" / "checkpoint")
+    with pytest.raises(ArtifactError, match="The checkpoint of all is not in"):
+        export_checkpoint(run, "all", tmp_path / "out")

@@ -1,0 +1,264 @@
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from wavecoder.errors import (
+    ArtifactError,
+    ConfigError,
+    MissingExtraError,
+    StoppedError,
+    TrainingError,
+)
+from wavecoder.train.job import Job, Outcome
+from wavecoder.train.trl import TrlTrainer, _settings, checkpoint_bytes
+
+JobFolder = Callable[..., Path]
+
+
+class Watching:
+    """Progress that does something at a step."""
+
+    def __init__(self, act: Callable[[int], None] = lambda step: None) -> None:
+        self.steps: list[tuple[str, int, int | None]] = []
+        self.said: dict[str, float | str] = {}
+        self._act = act
+
+    def step(self, what: str, done: int, total: int | None) -> None:
+        self.steps.append((what, done, total))
+        self._act(done)
+
+    def figures(self, values: Mapping[str, float | str]) -> None:
+        self.said |= values
+
+
+def _train(folder: Path, watching: Any = None, stop: Event | None = None) -> Outcome:
+    return TrlTrainer().train(
+        folder, Job.load(folder), progress=watching or Watching(), stop=stop or Event()
+    )
+
+
+def _changed(folder: Path, **keys: Any) -> None:
+    table = json.loads((folder / "job.json").read_text("utf-8")) | keys
+    (folder / "job.json").write_text(json.dumps(table), "utf-8")
+
+
+def _children() -> list[int]:
+    """Return the processes under this one that train."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes()
+            parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
+        except (OSError, IndexError):
+            continue
+        if b"wavecoder.train.worker" in words and parent == str(os.getpid()):
+            found.append(int(entry.name))
+    return found
+
+
+def test_it_trains_shows_how_far_it_is_and_trains_once(job_folder: JobFolder) -> None:
+    folder = job_folder()
+    watching = Watching()
+    outcome = _train(folder, watching)
+    assert outcome.status == "complete"
+    assert watching.steps[-1] == ("steps", 12, 12)
+    assert watching.said.keys() == {"held-out loss", "loss", "tokens/s", "left"}
+    job = Job.load(folder)
+    made = (job.output / "checkpoint" / "model.safetensors").stat()
+    # How it is run may change, and nothing is done again.
+    _changed(folder, per_device_batch=1, save_steps=2)
+    assert _train(folder) == outcome
+    assert (job.output / "checkpoint" / "model.safetensors").stat() == made
+    _changed(folder, learning_rate=1e-4)
+    with pytest.raises(
+        ArtifactError, match=r"another learning_rate \(0\.001, now 0\.0001\)\. Train into another"
+    ):
+        _train(folder)
+
+
+@pytest.mark.slow
+def test_a_stop_saves_and_the_same_call_goes_on(job_folder: JobFolder) -> None:
+    folder = job_folder(epochs=400, steps=2400, save_steps=10_000, schedule="constant")
+    stop = Event()
+    with pytest.raises(StoppedError, match=r"Stopped after step \d+ of 2400\. The checkpoint of"):
+        _train(folder, Watching(lambda step: stop.set()), stop)
+    job = Job.load(folder)
+    first = Outcome.model_validate_json((job.output / "outcome.json").read_text("utf-8"))
+    stop.clear()
+    with pytest.raises(StoppedError):
+        _train(folder, Watching(lambda step: step > first.steps and stop.set()), stop)
+    rows = [json.loads(line) for line in (job.output / "metrics.jsonl").open()]
+    steps = [row["step"] for row in rows if "loss" in row]
+    assert steps == list(range(1, len(steps) + 1))
+    assert len(steps) > first.steps
+    # Another training is not begun from this one's checkpoint.
+    shutil.copy(folder / "held_out.parquet", folder / "train.parquet")
+    with pytest.raises(ArtifactError, match="holds a training with another data"):
+        _train(folder)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_taken_for_memory(job_folder: JobFolder) -> None:
+    folder = job_folder(epochs=400, steps=2400)
+
+    def kill(step: int) -> None:
+        for process in _children():
+            os.kill(process, signal.SIGKILL)
+
+    with pytest.raises(
+        TrainingError, match=r"killed, as a rule for memory\. (Set|Nothing)"
+    ) as caught:
+        _train(folder, Watching(kill))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_workers_end_with_who_started_them(job_folder: JobFolder) -> None:
+    """The parent is killed and cannot say good-bye."""
+    folder = job_folder(epochs=4000, steps=24_000)
+    script = f"""
+import os, signal
+from pathlib import Path
+from threading import Event
+from wavecoder.train.job import Job
+from wavecoder.train.trl import TrlTrainer
+
+class Fatal:
+    def step(self, what, done, total):
+        os.kill(os.getpid(), signal.SIGKILL)
+    def figures(self, values):
+        pass
+
+folder = Path({str(folder)!r})
+TrlTrainer().train(folder, Job.load(folder), progress=Fatal(), stop=Event())
+"""
+    parent = subprocess.Popen([sys.executable, "-c", script])
+    log = Job.load(folder).work / "log.txt"
+    assert parent.wait() == -signal.SIGKILL
+    for worker in _holders(log):
+        descriptor = os.pidfd_open(worker)
+        assert select.select([descriptor], [], [], 60)[0], "the worker still runs"
+        os.close(descriptor)
+    assert _holders(log) == []
+
+
+def _holders(path: Path) -> list[int]:
+    """Return the processes that have a file open."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if any(one.samefile(path) for one in (entry / "fd").iterdir()):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+@contextmanager
+def _small_disk(folder: Path, size: str) -> Iterator[None]:
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("no right to mount a small disk")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_is_one_sentence_and_the_last_checkpoint_stays(
+    job_folder: JobFolder, tmp_path: Path
+) -> None:
+    small = tmp_path / "small"
+    with _small_disk(small, "1500k"):
+        folder = job_folder(work=small / "work")
+        # What the disk had when training began is gone later: another program wrote to it.
+        hog = small / "hog"
+
+        def fill(step: int) -> None:
+            if step >= 4 and not hog.exists():
+                free = shutil.disk_usage(small).free
+                hog.write_bytes(b"0" * (free - 100_000))
+
+        _changed(folder, epochs=400, steps=2400)
+        with pytest.raises(
+            TrainingError, match=r"The disk is full: .+ MB altogether\. Make room"
+        ) as caught:
+            _train(folder, Watching(fill))
+        assert "The checkpoint of step" in str(caught.value)
+        hog.unlink()
+        stop = Event()
+        with pytest.raises(StoppedError):
+            _train(folder, Watching(lambda step: stop.set()), stop)
+
+
+def test_too_small_a_disk_is_refused_with_both_figures(
+    job_folder: JobFolder, tmp_path: Path
+) -> None:
+    small = tmp_path / "small"
+    with _small_disk(small, "200k"):
+        folder = job_folder(work=small / "work")
+        with pytest.raises(
+            TrainingError, match=r"The checkpoints need 0\.\d MB in .* and 0\.\d MB are free\."
+        ):
+            _train(folder)
+
+
+def test_how_much_the_checkpoints_need(job_folder: JobFolder) -> None:
+    job = Job.load(job_folder())
+    size = (job.base / "model.safetensors").stat().st_size
+    work, output = checkpoint_bytes(job)
+    assert output == pytest.approx(size, rel=0.1)
+    assert work == pytest.approx(2 * 3 * size, rel=0.1)  # weights and Adam's two moments, twice
+    assert checkpoint_bytes(job.model_copy(update={"save_steps": 12}))[0] == 0
+    assert checkpoint_bytes(job.model_copy(update={"adapter": "lora", "merge": False})) == (0, 0)
+
+
+@pytest.mark.slow
+def test_death_of_something_unknown_shows_the_last_line(
+    job_folder: JobFolder, tmp_path: Path, tiny: Callable[[str], Path]
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(tiny("llama"), base)
+    whole = (base / "model.safetensors").read_bytes()
+    (base / "model.safetensors").write_bytes(whole[:-100])  # the header, which is first, is whole
+    folder = job_folder(base=base)
+    with pytest.raises(TrainingError) as caught:
+        _train(folder)
+    assert "ended with exit status 1 and without an outcome: " in str(caught.value)
+    assert "Its log is" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_qlora_needs_its_extra_and_a_gpu(job_folder: JobFolder) -> None:
+    with pytest.raises((MissingExtraError, ConfigError)) as caught:
+        _train(job_folder(adapter="qlora"))
+    assert "wavecoder[qlora]" in str(caught.value) or "needs a GPU" in str(caught.value)
+
+
+def test_a_checkpoint_of_another_sharding_is_refused(job_folder: JobFolder) -> None:
+    folder = job_folder()
+    job = Job.load(folder)
+    (job.work / "checkpoint-4" / "optimizer_0").mkdir(parents=True)
+    (job.work / "checkpoint-4" / "whole").touch()
+    with pytest.raises(ArtifactError, match="nothing says what it was trained from"):
+        _train(folder)
+    shutil.move(job.work / "checkpoint-4", folder / "aside")
+    (job.output / "settings.json").write_text(json.dumps(_settings(job, folder)), "utf-8")
+    shutil.move(folder / "aside", job.work / "checkpoint-4")
+    with pytest.raises(ArtifactError, match="was written with sharding: fsdp and cannot be read"):
+        _train(folder)
