@@ -219,3 +219,17 @@ def test_levels_stand_where_code_was_run_and_a_rubber_stamp_is_told(make_artifac
         page = render({"generate": artifact}, 0, prices=prices)
         assert ("rubber stamp" in page) is stamp
         assert '<td class="figure">7</td>' in page
+
+
+def test_regenerated_solutions_are_counted_by_what_became_of_them(make_artifact, build, prices):
+    ones = [build.instance(build.raw_code(number)) for number in range(4)]
+    became = ["rewritten", "rewritten", "syntax_error", None]
+    outcomes = [
+        one.model_copy(update={"regenerated": what}) for one, what in zip(ones, became, strict=True)
+    ]
+    made = {"regenerate": make_artifact("regenerate", Instance, outcomes)}
+    found = {figure.id: figure.value for figure in figures(made, prices)}
+    assert found["regenerate/solutions/rewritten"] == 2
+    assert found["regenerate/solutions/syntax_error"] == 1
+    assert found["regenerate/solutions/not_asked"] == 1
+    assert sum(value for name, value in found.items() if "/level/" in name) == 4

@@ -102,7 +102,7 @@ def _list_finding(role: Role, address: str, reply: tuple[int, bytes], *, ask: bo
     if status == 401:
         do = f"Put the right key into the environment variable {role.key_env}."
         if role.key_env is None:
-            do = "Name the environment variable that holds the key: api_key_env in the stage's table."
+            do = "Name the variable that holds the key: api_key_env in the stage's table."
         return fail("endpoint", f"{address} answers, and refuses us {with_key} (HTTP 401)", do)
     names = _names(content) if status == 200 else None
     if names is None:

@@ -20,7 +20,8 @@
 | `acceptance/TASK`        | generate | accepted / accepted and refused of the task               |
 | `rules/TASK/RULE`        | generate | verdicts in which the rule passed / verdicts on the rule  |
 | `verdicts`, `verdicts/passed` | generate | instances that were judged, and those that passed    |
-| `level/TASK/LEVEL`       | generate | accepted instances of which running showed so much        |
+| `level/TASK/LEVEL`       | generate, regenerate | instances of which running showed so much     |
+| `solutions/WHAT`         | regenerate | `rewritten`, or the reason for which the old one stays  |
 | `loss/VARIANT`           | train    | of the last step, in nats a response token                |
 | `held_out_loss/VARIANT/before`, `…/after` | train | the same of what is held out             |
 | `steps/VARIANT`, `trained_tokens/VARIANT` | train | steps of the optimizer, tokens they read  |
@@ -232,6 +233,7 @@ def figures(upstream: Mapping[str, Artifact], prices: Prices) -> list[Figure]:
     of_stage: dict[str, Callable[[Artifact], Iterable[tuple[str, float]]]] = {
         "select": _of_select,
         "generate": lambda artifact: _of_generate(artifact, prices),
+        "regenerate": _of_regenerate,
         "train": lambda artifact: training_figures(read_training(artifact)),
         "evaluate": lambda artifact: score_figures(read_results(artifact)),
     }
@@ -262,6 +264,18 @@ def spending(artifact: Artifact, prices: Prices) -> Spending:
         for model, tokens in usage.items()
     )
     return Spending(models, artifact.manifest.kept)
+
+
+def _of_regenerate(artifact: Artifact) -> Iterable[tuple[str, float]]:
+    counts: Counter[str] = Counter()
+    levels: Counter[tuple[str, Level]] = Counter()
+    for instance in artifact.records(Instance):
+        counts[instance.regenerated or "not_asked"] += 1
+        levels[instance.task, instance.level] += 1
+    for what, count in sorted(counts.items()):
+        yield f"solutions/{what}", count
+    for (task, level), count in sorted(levels.items()):
+        yield f"level/{task}/{level}", count
 
 
 def _of_spending(found: Spending) -> Iterable[tuple[str, float]]:

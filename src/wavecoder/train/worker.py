@@ -337,6 +337,10 @@ def _save(job: Job, trainer: Any) -> None:
     model.config.use_cache = True  # the Trainer turned it off; who asks the model needs it
     if job.adapter is Adapter.NONE:
         weights = _cast(weights, _kept(job))
+        # Gathered from shares, a head that is the embedding comes as a tensor of its own.
+        if model.config.tie_word_embeddings:
+            for name in model.all_tied_weights_keys:
+                weights.pop(name, None)
         _place(
             job.output / "checkpoint",
             lambda folder: _write_model(model, folder, tokenizer, weights, _kept(job)),
