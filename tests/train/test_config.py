@@ -47,6 +47,15 @@ def test_an_adapter_brings_the_presets_settings_for_it():
     assert found.variants["tuned"].learning_rate == 1e-4
 
 
+def test_a_variants_adapter_brings_the_presets_settings_for_it():
+    table = {"preset": "wavecoder-sc-15b", "variants": {"small": {"adapter": "lora"}, "all": {}}}
+    found = validate(TrainConfig, table, "train")
+    assert found.variants["small"].learning_rate == 1e-4
+    assert found.variants["all"].learning_rate == 2e-5
+    own = validate(TrainConfig, table | {"learning_rate": 3e-4}, "train")
+    assert {one.learning_rate for one in own.variants.values()} == {3e-4}
+
+
 @pytest.mark.parametrize(
     ("table", "words"),
     [

@@ -169,9 +169,10 @@ class TrainConfig(_Choices):
     """Models to train, by name, each with what differs."""
 
     gpus: Positive | None = None
-    """GPUs to use; None: all there are. Like the keys below it decides how training is run, not
-    what comes out, and may be changed when a run goes on."""
+    """GPUs of a machine to use; None: all there are. Like the keys below it says how training is
+    run, and may be changed when a run goes on."""
     sharding: Sharding = Sharding.NONE
+    """May not be changed when a run goes on: what is saved on the way depends on it."""
     per_device_batch: Positive | None = None
     """Rows that a device takes at once, with gradients added up to `batch`; None: as many as the
     estimate of memory allows."""
@@ -189,15 +190,14 @@ class TrainConfig(_Choices):
         """Put the preset's keys behind the table's own, and the table's behind each variant's."""
         if not isinstance(table, Mapping):
             return table
+        name, adapter = table.get("preset"), str(table.get("adapter", "none"))
         whole = dict(table)
-        name = whole.get("preset")
         if name is not None:
-            whole = _behind(whole, preset_table(str(name), str(whole.get("adapter", "none"))))
+            whole = _behind(whole, preset_table(str(name), adapter))
         variants = whole.get("variants", {"tuned": {}})
         if isinstance(variants, Mapping):
-            shared = {key: whole[key] for key in _Choices.model_fields if key in whole}
             whole["variants"] = {
-                str(key): _behind(_plain(own), shared) for key, own in variants.items()
+                str(key): _variant(_plain(own), table) for key, own in variants.items()
             }
         return whole
 
@@ -215,6 +215,20 @@ class TrainConfig(_Choices):
                 "rename a file, or give one dataset a weight of 2"
             )
         return self
+
+
+def _variant(own: Any, table: Mapping[str, Any]) -> Any:
+    """Return a variant's keys with the table's behind them, and behind those the preset's.
+
+    The preset's are those of the variant's own adapter.
+    """
+    if not isinstance(own, Mapping):
+        return own
+    adapter = str(own.get("adapter", table.get("adapter", "none")))
+    shared = dict(table)
+    if table.get("preset") is not None:
+        shared = _behind(shared, preset_table(str(table["preset"]), adapter))
+    return _behind(own, {key: shared[key] for key in _Choices.model_fields if key in shared})
 
 
 def _plain(value: Any) -> Any:
