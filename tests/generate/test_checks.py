@@ -7,6 +7,7 @@ import pytest
 
 from wavecoder.generate.bugs import Bug, put_bug
 from wavecoder.generate.checks import CHECKS, Draft, Failure, failures, first_failure
+from wavecoder.generate.checks.syntax import syntax_issue
 from wavecoder.generate.generator import Assignment
 from wavecoder.generate.sections import Sections
 from wavecoder.generate.task import load_task
@@ -770,3 +771,26 @@ def test_all_failures_are_given_in_order_and_the_first_is_the_first():
 def test_every_check_is_tried_here():
     source = Path(__file__).read_text(encoding="utf-8")
     assert [slug for slug in CHECKS if f'"{slug}"' not in source] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("function f(a) {\n  for (const x of a) {\n    yield x;\n  }\n}", "yield in a function"),
+        ("const f = (a) => {\n  return a.map((x) => { yield x; });\n};", "yield in a function"),
+        ("function f(a) {\n  return await a;\n}", "await in a function"),
+        ("return 1;", "return outside of a function"),
+        ("function* f(a) {\n  yield* a;\n  yield a;\n}", None),
+        ("class A {\n  *f(a) {\n    yield a;\n  }\n}", None),
+        ("const o = { async f(a) { return await a; } };", None),
+        ("const f = async (a) => await a;", None),
+        ("const x = await fetch('a');", None),
+    ],
+)
+def test_what_javascript_allows_only_in_some_functions(code: str, words: str | None):
+    found = syntax_issue(code, "javascript")
+    if words is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert found[0].startswith(words)

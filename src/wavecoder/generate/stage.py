@@ -38,7 +38,7 @@ class Generate:
     """
 
     name: ClassVar[str] = "generate"
-    data_version: ClassVar[int] = 3
+    data_version: ClassVar[int] = 4
     streaming: ClassVar[bool] = True
     writes: ClassVar[type[Instance]] = Instance
     Config: ClassVar[type[GenerateConfig]] = GenerateConfig

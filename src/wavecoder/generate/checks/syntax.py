@@ -3,12 +3,25 @@
 import re
 import warnings
 
+from tree_sitter import Node
+
 from wavecoder.languages import LANGUAGES, language, syntax_errors
+from wavecoder.languages.syntax import read
 from wavecoder.languages.telling import foreign_sign
 
 __all__ = ["other_language", "syntax_issue", "syntax_problem", "two_languages"]
 
 _MOST_OTHERS = 3
+
+_JAVASCRIPT_FUNCTIONS = {
+    "arrow_function",
+    "class_static_block",
+    "function_declaration",
+    "function_expression",
+    "generator_function",
+    "generator_function_declaration",
+    "method_definition",
+}
 
 _TYPEID = re.compile(r"(\btypeid\s*\()([\w :*&]+)(?=\))")
 
@@ -35,7 +48,9 @@ def syntax_issue(code: str, name: str) -> Found | None:
     if issues:
         return issues[0].what, issues[0].line
     # The grammar takes `print 'x'`, an argument twice and a bad indent; the compiler does not.
-    return _compile_error(code) if name == "python" else None
+    if name == "python":
+        return _compile_error(code)
+    return _misplaced(code, name) if name in ("javascript", "typescript") else None
 
 
 def other_language(code: str, name: str) -> Found | None:
@@ -94,6 +109,32 @@ def _readable(code: str, *, besides: str) -> list[str]:
         and syntax_issue(code, row.name) is None
         and foreign_sign(code, row.name) is None
     ]
+
+
+def _misplaced(code: str, name: str) -> Found | None:
+    """Return the first `yield`, `await` or `return` that stands where it may not, or None.
+
+    The grammar takes them anywhere; JavaScript takes `yield` in a `function*` only, `await` in an
+    `async` function or outside of all, and `return` in a function.
+    """
+    reading = read(code, name)
+    # (node, the nearest function around it: its node, or None)
+    pending: list[tuple[Node, Node | None]] = [(reading.tree.root_node, None)]
+    while pending:
+        node, around = pending.pop()
+        marks = {child.type for child in around.children} if around is not None else set()
+        wrong = {
+            "yield_expression": "*" not in marks,
+            "await_expression": around is not None and "async" not in marks,
+            "return_statement": around is None,
+        }
+        if wrong.get(node.type, False):
+            word = node.type.partition("_")[0]
+            inside = "outside of a function" if word == "return" else "in a function that has none"
+            return f"{word} {inside}", node.start_point.row + 1
+        inner = node if node.type in _JAVASCRIPT_FUNCTIONS else around
+        pending.extend((child, inner) for child in reversed(node.children))
+    return None
 
 
 def _compile_error(code: str) -> Found | None:
