@@ -310,6 +310,8 @@ def run(
         whole = (stage_folder(out, stage.name) / "manifest.json").exists()
         if not whole or options.on_existing is OnExisting.REPLACE:
             check_models(stage, options.replies or out / "replies.sqlite", options.limits)
+            if hasattr(stage, "fetch"):
+                stage.fetch()
     with holding(out):
         upstream = {} if first is None else _upstream(recipe, out, first)
         for stage in todo:

@@ -19,7 +19,7 @@ from wavecoder.protocols import Progress
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-__all__ = ["Lines", "Panel", "Recorded", "Silent", "duration", "progress"]
+__all__ = ["Lines", "Panel", "Recorded", "Silent", "duration", "figure_text", "progress"]
 
 _SECONDS_BETWEEN_LINES = 5.0
 _SECONDS_BETWEEN_WRITES = 1.0
@@ -88,7 +88,9 @@ class _Count:
         """Return how far the stage is, as one line."""
         words = self.step_words() if self.stepping else self.words()
         # A copy, as another thread may draw.
-        said = ", ".join(f"{label} {_text(value)}" for label, value in self.figures.copy().items())
+        said = ", ".join(
+            f"{label} {figure_text(value)}" for label, value in self.figures.copy().items()
+        )
         return f"{words}, {said}" if said else words
 
     def step_words(self) -> str:
@@ -114,7 +116,8 @@ class _Count:
         return ", ".join(parts)
 
 
-def _text(value: float | str) -> str:
+def figure_text(value: float | str) -> str:
+    """Return a figure as a person reads it: two decimals, none where they are zeros."""
     return value if isinstance(value, str) else f"{value:,.2f}".rstrip("0").rstrip(".")
 
 

@@ -73,7 +73,9 @@ class Stage(Protocol):
     config: Any
     """A frozen pydantic model that forbids unknown keys: the stage's table of the recipe.
 
-    A stage that reads artifacts of other runs names their folders in an attribute `reads`."""
+    A stage that reads artifacts of other runs names their folders in an attribute `reads`. One that
+    needs something from elsewhere has a method `fetch`, called before any stage of a run begins: a
+    base model that cannot be had is said before anything is paid for."""
 
     def identity(self) -> Mapping[str, object]:
         """Return everything beside code and upstream that decides the output, as JSON values."""

@@ -14,7 +14,7 @@ import datasets
 import transformers
 import trl
 
-from wavecoder.train import callbacks, worker
+from wavecoder.train import callbacks, saving, worker
 
 
 def _die(*args: Any, **more: Any) -> None:
@@ -36,17 +36,17 @@ def _arm(moment: str) -> None:
     elif kind == "saving":  # weights and optimizer are there, the rest is not
         save = transformers.Trainer._save_rng_state
 
-        def saving(self: Any, output_dir: str) -> None:
+        def saving_state(self: Any, output_dir: str) -> None:
             if self.state.global_step == int(step):
                 (Path(output_dir) / "optimizer.pt").write_bytes(b"torn")
                 _die()
             save(self, output_dir)
 
-        transformers.Trainer._save_rng_state = saving
+        transformers.Trainer._save_rng_state = saving_state
     elif kind == "unmarked":  # all is there but the mark
         callbacks._settle = _die  # type: ignore[assignment]
     elif kind == "final":  # in the middle of the model itself
-        worker._write_model = _die  # type: ignore[assignment]
+        saving._write_model = _die  # type: ignore[assignment]
     elif kind == "outcome":  # the model is there, and nothing says so
         worker._write = _die  # type: ignore[assignment]
     else:

@@ -60,6 +60,25 @@ def test_a_state_after_a_spike_is_not_calm() -> None:
     assert watch.calm
 
 
+def _ended(losses: list[float], before: float | None, after: float | None) -> str | None:
+    watch = Divergence()
+    for step, loss in enumerate(losses, 1):
+        assert watch.take(step, loss, None) is None
+    return watch.at_the_end(before, after)
+
+
+def test_a_run_that_ends_too_high_has_diverged_unless_the_held_out_loss_fell() -> None:
+    high = [0.8] * 30 + [9.0]
+    assert _ended([0.8] * 30, None, None) is None
+    assert _ended([*high, 0.8], None, None) is None
+    assert _ended(high, None, None) == (
+        "the loss of the last step is 9, above 3 times its median of 0.8"
+    )
+    assert _ended(high, 0.9, 5.0) is not None
+    assert _ended(high, 0.9, 0.7) is None
+    assert _ended([0.8], 0.9, math.nan) == "the held-out loss at the end is nan"
+
+
 def _trained(folder: Path) -> tuple[Job, Outcome]:
     assert main(folder) == 0
     job = Job.load(folder)
@@ -82,10 +101,21 @@ def test_an_absurd_learning_rate_diverges(job_folder: JobFolder, rate: float) ->
     assert rows[int(kept.name[11:])]["loss"] < 3 * rows[1]["loss"]
 
 
+@pytest.mark.parametrize("held_out", [0, 5])
+def test_the_last_steps_of_a_short_run_may_diverge(job_folder: JobFolder, held_out: int) -> None:
+    folder = job_folder(
+        train=20, learning_rate=3.0, schedule="constant", epochs=1, steps=5, held_out=held_out
+    )
+    job, outcome = _trained(folder)
+    assert (outcome.status, outcome.steps) == ("diverged", 5)
+    assert "the loss of the last step is " in outcome.detail
+    assert not (job.output / "checkpoint").exists()
+
+
 @pytest.mark.parametrize("batch", [1, 4])
 def test_a_high_rate_that_learns_does_not(job_folder: JobFolder, batch: int) -> None:
     folder = job_folder(
-        learning_rate=1e-2, batch=batch, per_device_batch=1, epochs=6, steps=144 // batch
+        learning_rate=1e-2, batch=batch, per_device_batch=1, epochs=2 + batch, held_out=0
     )
     assert _trained(folder)[1].status == "complete"
 

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,36 +11,17 @@ import pytest
 
 from wavecoder.train.callbacks import last_whole, read_rows
 from wavecoder.train.job import Job, Outcome
+from wavecoder.train.launch import command
 
 JobFolder = Callable[..., Path]
+_SLOW = pytest.mark.slow
 LORA = {"adapter": "lora", "lora": {"rank": 4, "alpha": 8}}
 
 
 def _launch(folder: Path, processes: int) -> None:
-    """Start the worker as `launch.command` does, on a CPU."""
-    job = Job.load(folder)
-    line = [sys.executable, "-m", "wavecoder.train.worker", str(folder)]
-    if processes > 1:
-        line = [
-            *(sys.executable, "-m", "accelerate.commands.launch"),
-            *("--num_processes", str(processes), "--num_machines", "1", "--dynamo_backend", "no"),
-            *("--mixed_precision", "bf16" if job.precision == "bf16" else "no"),
-            *("--main_process_port", "0"),
-            *(
-                (
-                    "--use_fsdp",
-                    *("--fsdp_version", "2", "--fsdp_reshard_after_forward", "true"),
-                    *("--fsdp_auto_wrap_policy", "TRANSFORMER_BASED_WRAP"),
-                    *("--fsdp_state_dict_type", "SHARDED_STATE_DICT"),
-                    *("--fsdp_cpu_ram_efficient_loading", "true"),
-                )
-                if job.sharding == "fsdp"
-                else ("--multi_gpu",)
-            ),
-            *("-m", "wavecoder.train.worker", str(folder)),
-        ]
+    """Start the worker by the line of `launch.command`, on a CPU."""
     done = subprocess.run(
-        line,
+        command(Job.load(folder), folder, processes=processes),
         capture_output=True,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
@@ -60,10 +40,22 @@ def _weights(folder: Path) -> dict[str, Any]:
     return load_file(Job.load(folder).output / "checkpoint" / "model.safetensors")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("sharding", ["none", "fsdp"])
+SHAPES: list[dict[str, Any]] = [
+    {},
+    {"packing": True, "train": 20},
+    {"architecture": "gpt_bigcode"},
+    LORA,
+]
+
+
 @pytest.mark.parametrize(
-    "shape", [{}, {"packing": True, "train": 20}, {"architecture": "gpt_bigcode"}, LORA]
+    ("sharding", "shape"),
+    [
+        pytest.param(sharding, shape, marks=() if (sharding, shape) == ("fsdp", {}) else _SLOW)
+        for sharding in ("none", "fsdp")
+        for shape in SHAPES
+    ],
+    ids=str,
 )
 def test_two_processes_train_as_one(
     job_folder: JobFolder, sharding: str, shape: dict[str, Any]

@@ -1,12 +1,17 @@
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
+from pydantic import BaseModel
 
 from wavecoder import pipeline
 from wavecoder.errors import ArtifactError, ConfigError
+from wavecoder.records import Instance, RawCode
+from wavecoder.stage import Context, run_stage
+from wavecoder.train import Train
 from wavecoder.train.export import export_checkpoint
 
 
@@ -102,7 +107,9 @@ def test_the_artifact_alone_will_do_and_an_empty_folder_too(trained, tmp_path):
 def test_a_variant_that_is_not_there_names_the_nearest(trained, tmp_path):
     with pytest.raises(ConfigError, match=r"no variant 'hall'\. Did you mean '(all|half)'\?"):
         export_checkpoint(trained, "hall", tmp_path / "out")
-    with pytest.raises(ConfigError, match=r"has 2 variants\. Name one of them: all, half"):
+    with pytest.raises(
+        ConfigError, match=r"has 2 variants\. Name one of them with --variant: all, half"
+    ):
         export_checkpoint(trained, None, tmp_path / "out")
     with pytest.raises(ConfigError, match="no variant 'base'"):
         export_checkpoint(trained, "base", tmp_path / "out")
@@ -143,3 +150,108 @@ def test_a_checkpoint_that_was_deleted_is_one_sentence(trained, tmp_path):
     shutil.rmtree(run / "5-train" / "files" / "all" / "checkpoint")
     with pytest.raises(ArtifactError, match="The checkpoint of all is not in"):
         export_checkpoint(run, "all", tmp_path / "out")
+
+
+class Made:
+    """A stage that leaves instances as `generate` does, of functions under two licences."""
+
+    name: ClassVar[str] = "generate"
+    data_version, streaming, writes = 1, False, Instance
+
+    class Config(BaseModel):
+        pass
+
+    def __init__(self) -> None:
+        self.config = self.Config()
+
+    def identity(self) -> dict[str, Any]:
+        return {}
+
+    def inputs(self, ctx: Context) -> list[Instance]:
+        return [_instance(number) for number in range(6)]
+
+    def run(self, inputs: list[Instance], ctx: Context) -> Iterator[Instance]:
+        yield from inputs
+
+
+def _instance(number: int) -> Instance:
+    code = f"def add(x):\n    return x + {number}\n"
+    raw = RawCode(
+        id=f"raw{number}",
+        language="python",
+        code=code,
+        name="add",
+        docstring=None,
+        source="here",
+        path="a.py",
+        start_line=1,
+        end_line=2,
+        license="MIT" if number < 4 else None,
+        content_hash=f"hash{number}",
+    )
+    return Instance(
+        id=f"instance{number}",
+        task="repair",
+        language="python",
+        target_language=None,
+        instruction=f"Add {number}.",
+        information=None,
+        solution=code,
+        raw_code=raw,
+        bug=None,
+        reply="",
+        verdict=None,
+        generator="g",
+        discriminator=None,
+        round=0,
+        attempt=0,
+        example_ids=(),
+    )
+
+
+def test_the_card_tells_licences_and_the_data_and_lies_beside_the_checkpoint(
+    tiny: Callable[[str], Path], make_context: Callable[..., Context], tmp_path: Path
+):
+    made = run_stage(Made(), make_context("generate", folder="3-generate"))
+    config = Train.Config(
+        base=str(tiny("llama")), held_out=0.0, epochs=1, batch=4, weights={"repair": 2}
+    )
+    artifact = run_stage(Train(config), make_context("train", {"generate": made}, folder="5-train"))
+    own = (artifact.files / "tuned" / "checkpoint" / "README.md").read_text()
+    exported = export_checkpoint(tmp_path, None, tmp_path / "out") / "README.md"
+    for card in (own, exported.read_text()):
+        assert "| repair | 12 |" in card
+        assert "| generate | 12 |" in card
+        assert "| MIT | 8 |" in card
+        assert "| unknown | 4 |" in card
+        assert f"Fingerprint `{made.manifest.fingerprint}`; 12 dialogues" in card
+        assert "No dialogues were held out" in card
+        assert str(tiny("llama").parent) not in card
+    assert "# tuned/checkpoint\n" in own
+
+
+@pytest.mark.slow
+def test_the_card_has_the_scores_of_the_runs_own_evaluate(
+    trained: Path, benchmarks: Path, tmp_path: Path
+):
+    from wavecoder.cli.show import export
+
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    config = run / "5-train" / "files" / "all" / "checkpoint" / "config.json"
+    longer = json.loads(config.read_text()) | {"max_position_embeddings": 4096}
+    config.write_text(json.dumps(longer))
+    measured = {"model": "trained", "checkpoints": ["all"], "benchmarks": ["humaneval"]}
+    recipe = pipeline.Recipe(seed=3, evaluate={**measured, "limit": 1, "max_new_tokens": 4})
+    train = pipeline.Artifact.open(run / "5-train")
+    (stage,) = pipeline.stages(recipe)
+    options = pipeline.RunOptions()
+    run_stage(stage, pipeline._context(stage, 3, run, {"train": train}, options))
+    export(run, tmp_path / "out", "checkpoint", "all")
+    card = (tmp_path / "out" / "README.md").read_text()
+    scores = card.split("## Scores\n\n")[1].split("\n\n## Asking it")[0]
+    assert scores.startswith("```text\n")
+    assert scores.endswith("\n```")
+    assert "humaneval: only 1 of its 164 problems" in scores
+    assert "humaneval  all " in scores
+    assert str(tmp_path.parent) not in card

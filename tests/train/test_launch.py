@@ -103,6 +103,13 @@ def test_adafactor_is_sharded_by_the_fsdp_it_runs_under(tiny, monkeypatch, tmp_p
     args = parsed(line, monkeypatch, tmp_path)
     assert (args.fsdp_version, args.fsdp_reshard_after_forward) == ("1", "FULL_SHARD")
     assert args.fsdp_use_orig_params == "true"
+    assert args.fsdp_cpu_ram_efficient_loading == args.fsdp_sync_module_states == "false"
+
+
+def test_with_an_adapter_every_process_loads_the_model(tiny, monkeypatch, tmp_path):
+    line = command(job(tiny("llama"), sharding="fsdp", adapter="lora"), FOLDER)
+    args = parsed(line, monkeypatch, tmp_path)
+    assert (args.fsdp_version, args.fsdp_cpu_ram_efficient_loading) == ("2", "false")
 
 
 def test_the_settings_of_fsdp_reach_every_process(tiny, monkeypatch, tmp_path):
@@ -117,7 +124,7 @@ def test_the_settings_of_fsdp_reach_every_process(tiny, monkeypatch, tmp_path):
         "FSDP_VERSION": "2",
         "FSDP_TRANSFORMER_CLS_TO_WRAP": "LlamaDecoderLayer",
         "FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT",
-        "FSDP_CPU_RAM_EFFICIENT_LOADING": "false",
+        "FSDP_CPU_RAM_EFFICIENT_LOADING": "true",
     }
     assert {key: environment[key] for key in wanted} == wanted
     assert args.nproc_per_node == "2"

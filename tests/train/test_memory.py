@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from wavecoder.train import memory
+from wavecoder.train.fitting import fitting
 from wavecoder.train.job import Job
 from wavecoder.train.memory import (
     USABLE,
     certain_minimum,
     estimate,
-    fitting,
     fitting_batch,
+    host,
     shape_of_name,
 )
 
@@ -167,6 +168,23 @@ def test_a_batch_is_the_largest_power_of_two_that_fits_and_divides():
     assert fitting_batch(plain, shape(), 1) == 1
 
 
+@pytest.mark.parametrize(
+    ("keys", "bytes_each"),
+    [
+        ({"gpus": 1}, 4),
+        ({"gpus": 8}, 8 * 4),
+        ({"gpus": 8, "sharding": "fsdp"}, 4 + 2),  # fp32 gathered, bf16 saved
+        ({"gpus": 8, "sharding": "fsdp", "optimizer": "adafactor"}, 8 * 4),
+        ({"gpus": 8, "sharding": "fsdp", "adapter": "lora"}, 8 * 2),
+        ({"gpus": 8, "adapter": "qlora"}, 2),
+        ({"gpus": 8, "adapter": "qlora", "merge": False}, 0),
+        ({"gpus": 0}, 0),
+    ],
+)
+def test_a_machine_holds_the_model_of_every_process_that_loads_it(keys, bytes_each):
+    assert host(job(**keys), shape()) == bytes_each * shape().parameters
+
+
 def small(tmp_path: Path, **keys) -> Job:
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     return job(tmp_path, **keys)
@@ -186,7 +204,8 @@ def test_out_of_memory_names_the_mildest_settings_that_fit(tmp_path, share, word
     needed = estimate(failed, memory.shape_of(tmp_path)).total
     sentence = fitting(failed, int(needed * share / USABLE))
     assert words in sentence
-    assert " GB" in sentence
+    assert re.search(r"about \d+\.\d [MG]B|alone take \d+\.\d [MG]B", sentence)
+    assert "0.0 " not in sentence
     assert sentence.count("\n") == 0
 
 
@@ -235,8 +254,10 @@ def watch():
     while not done.wait(0.002):
         peak = max(peak, resident())
 
-watcher = threading.Thread(target=watch)
+watcher = threading.Thread(target=watch, daemon=True)
 watcher.start()
+for place in (job.output, job.work):
+    place.mkdir()
 trainer, _ = worker._trainer(job, folder, None)
 trainer.args.max_steps = 2
 trainer.train()
@@ -269,7 +290,8 @@ def test_the_estimate_is_near_what_a_training_really_takes(tmp_path, tiny, keys)
     model.save_pretrained(base)
     AutoTokenizer.from_pretrained(tiny("llama")).save_pretrained(base)
     plain = {"gpus": 0, "precision": "fp32", "per_device_batch": 2, "batch": 2, "max_length": 512}
-    made = job(base, **(plain | {"gradient_checkpointing": False} | keys))
+    plain |= {"eos_token": "<|endoftext|>", "gradient_checkpointing": False}
+    made = job(base, **(plain | keys))
     made = made.model_copy(update={"output": tmp_path / "o", "work": tmp_path / "w"})
     folder = tmp_path / "job"
     folder.mkdir()

@@ -202,9 +202,18 @@ def test_a_dry_run_on_a_cpu_has_no_device_to_fit():
     assert "fit" not in words
 
 
+def test_a_dry_run_says_what_a_machine_needs_itself_and_what_is_untried():
+    assert "40.44 GB of each machine's own memory to load the model\n" in described(job())
+    several = described(job(sharding="none"))
+    assert "215.70 GB of each machine's own memory to load the model, 8 processes" in several
+    assert "untried" not in several
+    assert "untried     adafactor with FSDP" in described(job(optimizer="adafactor"))
+
+
 def test_memory_in_a_dry_run_adds_up():
     lines = described(job(gpus=2)).splitlines()
-    numbers = [float(line.split(" GB")[0].split()[-1]) for line in lines if " GB" in line]
+    table = [line for line in lines if " GB" in line and "own memory" not in line]
+    numbers = [float(line.split(" GB")[0].split()[-1]) for line in table]
     *parts, whole, _ = numbers  # the last is the device's own
     assert len(parts) == 6  # with the optimizer's step, which takes more than activations here
     assert sum(parts) == pytest.approx(whole, abs=0.03)

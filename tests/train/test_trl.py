@@ -20,8 +20,15 @@ from wavecoder.errors import (
     StoppedError,
     TrainingError,
 )
+from wavecoder.train.callbacks import mark_of
 from wavecoder.train.job import Job, Outcome
-from wavecoder.train.trl import TrlTrainer, _settings, checkpoint_bytes
+from wavecoder.train.trl import (
+    TrlTrainer,
+    _environment,
+    _settings,
+    check_settings,
+    checkpoint_bytes,
+)
 
 JobFolder = Callable[..., Path]
 
@@ -73,7 +80,7 @@ def test_it_trains_shows_how_far_it_is_and_trains_once(job_folder: JobFolder) ->
     outcome = _train(folder, watching)
     assert outcome.status == "complete"
     assert watching.steps[-1] == ("steps", 12, 12)
-    assert watching.said.keys() == {"held-out loss", "loss", "tokens/s", "left"}
+    assert watching.said.keys() == {"held-out loss", "loss", "tokens/s"}
     job = Job.load(folder)
     made = (job.output / "checkpoint" / "model.safetensors").stat()
     # How it is run may change, and nothing is done again.
@@ -244,6 +251,24 @@ def test_death_of_something_unknown_shows_the_last_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("gpus", "seen", "wanted"),
+    [(0, "2,3", ""), (1, "2,3", "2"), (1, None, "0"), (2, "2,3", "2,3"), (2, None, None)],
+)
+def test_one_process_sees_one_gpu_and_that_of_a_cpu_none(
+    job_folder: JobFolder,
+    monkeypatch: pytest.MonkeyPatch,
+    gpus: int,
+    seen: str | None,
+    wanted: str | None,
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if seen is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen)
+    job = Job.load(job_folder(gpus=gpus))
+    assert _environment(job).get("CUDA_VISIBLE_DEVICES") == wanted
+
+
 def test_qlora_needs_its_extra_and_a_gpu(job_folder: JobFolder) -> None:
     with pytest.raises((MissingExtraError, ConfigError)) as caught:
         _train(job_folder(adapter="qlora"))
@@ -262,3 +287,20 @@ def test_a_checkpoint_of_another_sharding_is_refused(job_folder: JobFolder) -> N
     shutil.move(folder / "aside", job.work / "checkpoint-4")
     with pytest.raises(ArtifactError, match="was written with sharding: fsdp and cannot be read"):
         _train(folder)
+
+
+def test_a_checkpoint_of_another_training_is_refused(job_folder, tmp_path):
+    own = job_folder("own")
+    other = job_folder("other", learning_rate=1e-2)
+    for folder in (own, other):
+        job = Job.load(folder)
+        job.output.mkdir(exist_ok=True)
+        checkpoint = job.work / "checkpoint-4"
+        check_settings(job, folder)
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "whole").write_text(mark_of(job))
+        check_settings(job, folder)
+    shutil.rmtree(Job.load(own).work)
+    shutil.copytree(Job.load(other).work, Job.load(own).work)
+    with pytest.raises(ArtifactError, match="is a checkpoint of another training"):
+        check_settings(Job.load(own), own)

@@ -14,6 +14,7 @@ from wavecoder.train.job import Job, Outcome
 from wavecoder.train.worker import _foreseen, main, settings
 
 JobFolder = Callable[..., Path]
+SLOW = pytest.mark.slow
 LORA = {"adapter": "lora", "lora": {"rank": 4, "alpha": 8}}
 
 
@@ -91,7 +92,10 @@ def _plain_trl(folder: Path, job: Job, output: Path, **more: Any) -> list[float]
     return [row["loss"] for row in trainer.state.log_history if "loss" in row]
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gpt_bigcode", "qwen2", "starcoder2"])
+@pytest.mark.parametrize(
+    "architecture",
+    ["llama", *(pytest.param(one, marks=SLOW) for one in ("gpt_bigcode", "qwen2", "starcoder2"))],
+)
 @pytest.mark.parametrize("packing", [False, True])
 def test_losses_are_those_of_plain_trl(
     job_folder: JobFolder, tmp_path: Path, architecture: str, packing: bool
@@ -103,7 +107,7 @@ def test_losses_are_those_of_plain_trl(
     assert _losses(job) == pytest.approx(theirs, abs=1e-4)
 
 
-@pytest.mark.parametrize("packing", [False, True])
+@pytest.mark.parametrize("packing", [pytest.param(False, marks=SLOW), True])
 def test_losses_of_an_adapter_are_those_of_plain_trl(
     job_folder: JobFolder, tmp_path: Path, packing: bool
 ) -> None:
@@ -239,7 +243,13 @@ def test_one_dialogue_trains(job_folder: JobFolder) -> None:
     assert len(_losses(job)) == 2
 
 
-@pytest.mark.parametrize("shape", [{}, LORA | {"lora": {"rank": 4, "alpha": 8, "dropout": 0.3}}])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        pytest.param({}, marks=SLOW),
+        LORA | {"lora": {"rank": 4, "alpha": 8, "dropout": 0.3}},
+    ],
+)
 def test_stopped_and_gone_on_with_is_as_if_never_stopped(
     job_folder: JobFolder, shape: dict[str, Any]
 ) -> None:
@@ -262,9 +272,9 @@ def test_stopped_and_gone_on_with_is_as_if_never_stopped(
 @pytest.mark.parametrize(
     "moments",
     [
-        ["step-6", "saving-8"],
+        ["saving-8"],
         pytest.param(
-            ["step-2", "step-11", "saving-4", "unmarked", "final", "outcome"],
+            ["step-2", "step-6", "step-11", "saving-4", "unmarked", "final", "outcome"],
             marks=pytest.mark.slow,
         ),
     ],

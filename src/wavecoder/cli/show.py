@@ -47,12 +47,15 @@ def show(
         return
     for name, artifact in found.items():
         manifest = artifact.manifest
+        # A stage that asked no model wrote no tokens.
+        wrote = f", {manifest.tokens.completion} tokens written" if manifest.usage else ""
         typer.echo(
-            f"{name}: {manifest.inputs} in, {manifest.kept} kept, {manifest.seconds:.1f} s, "
-            f"{manifest.tokens.completion} tokens written"
+            f"{name}: {manifest.inputs} in, {manifest.kept} kept, {manifest.seconds:.1f} s{wrote}"
         )
         for reason, count in manifest.rejected.items():
             typer.echo(f"  {count:>8}  {reason}")
+        if name == "train":
+            _show_checkpoints(artifact)
 
 
 def near(
@@ -88,16 +91,69 @@ def near(
 
 def export(
     folder: RunFolder,
-    out: Annotated[Path, typer.Option("-o", "--out", help="The file to write.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="The file to write; of a checkpoint, the folder.")
+    ],
     form: Annotated[
-        str, typer.Option("--format", help="alpaca, messages or jsonl (every field).")
+        str,
+        typer.Option(
+            "--format",
+            help="alpaca, messages or jsonl (every field); or checkpoint: a tuned model for "
+            "transformers and vLLM, with a card.",
+        ),
     ] = "alpaca",
+    variant: Annotated[
+        str | None, typer.Option(help="Which checkpoint, of a run that trained several.")
+    ] = None,
 ) -> None:
-    """Write the accepted instances in a form that trainers read."""
+    """Write the accepted instances in a form that trainers read, or a model that was tuned."""
+    from wavecoder.errors import ConfigError
+
+    if form == "checkpoint":
+        from wavecoder.train.export import export_checkpoint
+
+        typer.echo(export_checkpoint(folder, variant, out, scores=_scores(folder)))
+        return
+    if variant is not None:
+        raise ConfigError(
+            f"--variant names a checkpoint, and --format is {form}. Give --format checkpoint."
+        )
     from wavecoder.generate.export import export as write
 
     count = write(folder, form, out)
     typer.echo(f"{out}: {count} instances")
+
+
+def _scores(folder: Path) -> str | None:
+    """Return the scores of the run's own checkpoints as Markdown; None: they have none."""
+    from wavecoder import pipeline
+    from wavecoder.report import score_tables
+
+    found = pipeline.artifacts(folder)
+    measured, tuned = found.get("evaluate"), found.get("train")
+    if measured is None or tuned is None:
+        return None
+    if measured.manifest.upstream != tuned.manifest.fingerprint:
+        return None
+    if not (measured.files / "checkpoints.json").exists():
+        return None
+    return f"```text\n{score_tables(measured)}\n```"
+
+
+def _show_checkpoints(artifact: "Artifact") -> None:
+    """Print what every variant was trained on, and its loss before and after."""
+    from wavecoder.train.export import trained
+
+    for one, outcome in trained(artifact):
+        loss = ""
+        if outcome.held_out_before is not None and outcome.held_out_after is not None:
+            loss = (
+                f", held-out loss {outcome.held_out_before:.3f}, then {outcome.held_out_after:.3f}"
+            )
+        typer.echo(
+            f"  {one.name}: {one.dialogues:,} dialogues an epoch, {outcome.steps:,} steps{loss}"
+        )
+        typer.echo(f"    {artifact.files / one.model}")
 
 
 def _show_counts(found: "Mapping[str, Artifact]", by: str) -> None:

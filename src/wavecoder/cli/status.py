@@ -68,7 +68,7 @@ def _words(stage: "StageStatus") -> str:
 
 def _progress_words(found: "Status", stage: "StageStatus") -> str:
     """Return what the process that works on the stage says: rate, time left, in flight, spent."""
-    from wavecoder.progress import duration
+    from wavecoder.progress import duration, figure_text
 
     said = found.progress
     parts = []
@@ -81,7 +81,7 @@ def _progress_words(found: "Status", stage: "StageStatus") -> str:
             parts.append(f"{said['rate']:,.1f} a second")
         if said.get("seconds_left") is not None:
             parts.append(f"{duration(said['seconds_left'])} left")
-    parts += [f"{label} {value}" for label, value in said.get("figures", {}).items()]
+    parts += [f"{label} {figure_text(value)}" for label, value in said.get("figures", {}).items()]
     age = "" if found.age is None else f" ({duration(found.age)} ago)"
     return (", ".join(parts) or "begun") + age
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from wavecoder.pipeline import Recipe, RunOptions
 
 __all__ = ["train"]
+
+_BEFORE = ("collect", "select", "generate", "regenerate")
 
 
 def train(
@@ -61,6 +63,12 @@ def train(
     loaded = pipeline.read_recipe(recipe, chosen)
     if loaded.train is None:
         raise ConfigError(f"The recipe {recipe} has no table train. Add one; see recipes/.")
+    missing = _missing(loaded, out)
+    if missing is not None and not (dry_run and loaded.train.get("data")):
+        raise ConfigError(
+            f"train reads the instances of {missing}, and {out} has none yet. Make them first: "
+            f"wavecoder run {recipe} -o {out} --last {missing}"
+        )
     with stopping() as stop, progress() as shown:
         options = pipeline.RunOptions(progress=shown, stop=stop, on_existing=on_existing)
         if dry_run or prepare:
@@ -85,18 +93,34 @@ def _plan(
     from wavecoder.errors import StoppedError
     from wavecoder.records import Rejected
     from wavecoder.train import Train, plan
+    from wavecoder.train.prepare import CHARACTERS_A_TOKEN
 
-    (stage,) = pipeline.stages(recipe, "train", "train")
+    notes = []
+    missing = _missing(recipe, out)
+    if missing is not None:
+        notes.append(
+            f"Only train.data is counted, whatever a variant weighs: {out} has no instances of "
+            f"{missing} yet."
+        )
+        recipe = _of_data_alone(recipe)
     if write:
         try:
             pipeline.run(recipe, out, options, first="train", last="train")
         except StoppedError:
             if options.stop.is_set():
                 raise
+        else:
+            return f"train: {out} is trained already, so that there is nothing to prepare."
+    (stage,) = pipeline.stages(recipe, "train", "train")
     ctx = pipeline.context(stage, recipe, out, options)
     assert isinstance(stage, Train)
     device = None if gpu_memory is None else (f"GPU of {gpu_memory:g} GB", int(gpu_memory * 1e9))
-    prepared = stage.prepared(stage.inputs(ctx), ctx, device=device)
+    prepared, counted = stage.planned(ctx, device)
+    if not counted:
+        notes.append(
+            f"Tokens are estimated, at {CHARACTERS_A_TOKEN} characters each, as the base "
+            f"{stage.config.base} is not on this machine and cannot be fetched."
+        )
     rejected = Counter(one.reason for one in prepared.outcomes if isinstance(one, Rejected))
     parts = []
     for name, ready in prepared.variants.items():
@@ -119,4 +143,33 @@ def _plan(
                 nodes=nodes,
             )
         )
-    return "\n\n".join(parts)
+    if write:
+        parts.append("When all of it has ended, give this command again without --prepare.")
+    return "\n\n".join([*notes, *parts])
+
+
+def _missing(recipe: "Recipe", out: Path) -> str | None:
+    """Return the stage whose instances are trained on, where a run has none of it yet."""
+    from wavecoder import pipeline
+
+    before = [name for name in recipe.tables() if name in _BEFORE]
+    folders = [pipeline.stage_folder(out, name) for name in before]
+    whole = all((folder / "manifest.json").exists() for folder in folders)
+    return None if whole else before[-1]
+
+
+def _of_data_alone(recipe: "Recipe") -> "Recipe":
+    """Return a recipe without the stages before `train`, and without weights of their tasks."""
+    table = dict(recipe.train or {})
+    variants = table.get("variants")
+    if isinstance(variants, dict):
+        table["variants"] = {name: _unweighted(own) for name, own in variants.items()}
+    return recipe.model_copy(update={**dict.fromkeys(_BEFORE), "train": _unweighted(table)})
+
+
+def _unweighted(table: Any) -> Any:
+    if not isinstance(table, dict) or not isinstance(table.get("weights"), dict):
+        return table
+    # A row of another dataset has this task and no other.
+    weights = {task: weight for task, weight in table["weights"].items() if task == "other"}
+    return {**table, "weights": weights}

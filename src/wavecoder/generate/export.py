@@ -74,7 +74,7 @@ def export(folder: Path, format: str, path: Path) -> int:
         ArtifactError: The artifact is not complete, or the file cannot be written.
     """
     if format not in FORMATS:
-        known = sorted(FORMATS)
+        known = [*sorted(FORMATS), "checkpoint"]
         raise ConfigError(
             f"There is no format {format!r}.{nearest(format, known)} Formats: {', '.join(known)}."
         )

@@ -28,6 +28,7 @@ __all__ = [
     "Entry",
     "Hub",
     "Package",
+    "cache_folder",
     "check_origin",
     "entries",
     "file_sha256",
@@ -183,10 +184,14 @@ def _unreadable(path: Path, error: OSError) -> ModelNotFoundError:
     )
 
 
-def _cached(entry: Entry) -> Path:
+def cache_folder() -> Path:
+    """Return the folder for what is made once: `$WAVECODER_CACHE`, else `~/.cache/wavecoder`."""
     folder = os.environ.get("WAVECODER_CACHE")
-    root = Path(folder) if folder else Path.home() / ".cache" / "wavecoder"
-    return root / "models" / f"{entry.sha256}.gguf"
+    return Path(folder) if folder else Path.home() / ".cache" / "wavecoder"
+
+
+def _cached(entry: Entry) -> Path:
+    return cache_folder() / "models" / f"{entry.sha256}.gguf"
 
 
 def _installed(entry: Entry) -> list[Path]:

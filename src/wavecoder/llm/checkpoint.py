@@ -35,7 +35,7 @@ from wavecoder.llm import catalogue
 from wavecoder.llm.decoding import Row, decode
 from wavecoder.records import ChatReply, ChatRequest, FinishReason, digest
 
-__all__ = ["CheckpointModel"]
+__all__ = ["CheckpointModel", "content"]
 
 _ADAPTER = "adapter_config.json"
 _TOGETHER = 8
@@ -77,7 +77,7 @@ class CheckpointModel:
                     f"A checkpoint needs {library}, which is not installed. "
                     f"Install it: pip install 'wavecoder[checkpoint]'."
                 )
-        self.identity = f"{_name(self._folder)}@{_content(self._folder)}"
+        self.identity = f"{_name(self._folder)}@{content(self._folder)}"
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._loaded: tuple[Any, Any] | None = None
         self._closing = threading.Event()
@@ -298,8 +298,12 @@ def _name(folder: Path) -> str:
     return folder.absolute().parent.name if folder.name == "checkpoint" else folder.name
 
 
-def _content(folder: Path) -> str:
-    """Return 16 digits that stand for a checkpoint's files."""
+def content(folder: Path) -> str:
+    """Return 16 digits that stand for a checkpoint's weights, config and tokenizer.
+
+    Raises:
+        ModelNotFoundError: A file cannot be read.
+    """
     kept = (".json", ".safetensors", ".bin", ".model", ".txt", ".jinja")
     files = sorted(one for one in folder.iterdir() if one.is_file() and one.suffix in kept)
     try:

@@ -8,7 +8,6 @@ and saves them once in the cache folder, in a process of its own, as that needs 
 import fcntl
 import importlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from typing import Any
 from wavecoder.artifact import writing
 from wavecoder.errors import ConfigError, MissingExtraError, ModelNotFoundError
 from wavecoder.llm import catalogue
-from wavecoder.llm.checkpoint import _content
+from wavecoder.llm.checkpoint import content
 
 __all__ = ["check", "content", "load_tokenizer", "locate"]
 
@@ -41,15 +40,6 @@ def check(base: str) -> None:
         _check_folder(Path(base).expanduser())
     else:
         _check_hub_name(base)
-
-
-def content(folder: Path) -> str:
-    """Return what stands for a base's weights, config and tokenizer in a fingerprint.
-
-    Raises:
-        ModelNotFoundError: A file cannot be read.
-    """
-    return _content(folder)
 
 
 def locate(base: str, revision: str | None) -> Path:
@@ -174,7 +164,7 @@ def _dequantised(name: str) -> Path:
         name = file.stem
     else:
         file = catalogue.locate(name)
-    folder = _cache() / "checkpoints" / f"{name}-{catalogue.file_sha256(file)[:12]}"
+    folder = catalogue.cache_folder() / "checkpoints" / f"{name}-{catalogue.file_sha256(file)[:12]}"
     if (folder / "config.json").is_file():
         return folder.resolve()
     _need("transformers", "torch", "gguf")
@@ -201,11 +191,6 @@ def _convert(file: Path, folder: Path) -> None:
             f"The weights of {file} cannot be read: {lines[-1].rstrip('.')}. Name a GGUF file of "
             f"an architecture that transformers reads, or a folder that transformers saved."
         )
-
-
-def _cache() -> Path:
-    folder = os.environ.get("WAVECODER_CACHE")
-    return Path(folder) if folder else Path.home() / ".cache" / "wavecoder"
 
 
 def _words(error: Exception) -> str:

@@ -16,14 +16,18 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
 
+from wavecoder.records import digest
+
 __all__ = [
     "Course",
     "Divergence",
     "all_here",
     "checkpoints",
     "cut",
+    "is_of",
     "is_whole",
     "last_whole",
+    "mark_of",
     "peak_bytes",
     "read_rows",
 ]
@@ -48,6 +52,7 @@ class Divergence:
         self._calm: deque[float] = deque(maxlen=_WINDOW)
         self._first: float | None = None
         self._above = 0
+        self._last = 0.0
 
     @property
     def calm(self) -> bool:
@@ -73,11 +78,31 @@ class Divergence:
         else:
             self._above = 0
             self._calm.append(loss)
+        self._last = loss
         if self._above < _PATIENCE:
             return None
         return (
             f"the loss was above {_TIMES:g} times its median of {median(self._calm):.3g} for "
             f"{_PATIENCE} steps and is {loss:.3g} at step {step}"
+        )
+
+    def at_the_end(self, before: float | None, after: float | None) -> str | None:
+        """Return why the last state is not worth keeping, as half a sentence, or None.
+
+        The steps may be used up before five in a row were too high. Where a held-out loss was
+        measured it decides, as the last batch alone may have been a hard one.
+
+        Args:
+            before: The held-out loss of the base; None: not measured.
+            after: That of the last state.
+        """
+        if after is not None and not math.isfinite(after):
+            return f"the held-out loss at the end is {after}"
+        if self.calm or (before is not None and after is not None and after <= before):
+            return None
+        return (
+            f"the loss of the last step is {self._last:.3g}, above {_TIMES:g} times its median of "
+            f"{median(self._calm):.3g}"
         )
 
 
@@ -102,8 +127,11 @@ class Course:
     def __init__(
         self, job: _Job, *, steps_an_epoch: int, held_out: bool, resumed: bool = False
     ) -> None:
+        # What follows is the same in every process, whoever of them has written which file.
         self.stopped = False
         self.diverged: str | None = None
+        self.loss: float | None = None
+        self.held_out: dict[int, float] = {}
         self.seconds = 0.0
         self.tokens = 0
         self._job = job
@@ -115,7 +143,10 @@ class Course:
         self._began = time.monotonic()
         if resumed:
             for row in read_rows(job.output / "metrics.jsonl"):
-                if "loss" in row:
+                if "held_out_loss" in row:
+                    self.held_out[row["step"]] = row["held_out_loss"]
+                else:
+                    self.loss = row["loss"]
                     self.seconds = row["seconds"]
                     self.tokens = self._tokens_before = row["tokens"]
                     self._divergence.take(row["step"], row["loss"], row["grad_norm"])
@@ -166,6 +197,7 @@ class Course:
             },
         )
         self.tokens, self.seconds = tokens, self.seconds + seconds
+        self.loss = logs["loss"]
         self.diverged = self._divergence.take(state.global_step, logs["loss"], gradient)
         if self.diverged:
             control.should_evaluate = False
@@ -177,9 +209,15 @@ class Course:
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         """Write the row of a measurement; its time is no step's."""
-        loss = more["metrics"]["eval_loss"]
+        loss = self.held_out[state.global_step] = more["metrics"]["eval_loss"]
         self._write(state, {"step": state.global_step, "epoch": state.epoch, "held_out_loss": loss})
         self._began = time.monotonic()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+        """Look at the last state, before it is saved as the model."""
+        if not (self.stopped or self.diverged):
+            held_out = self.held_out.get(0), self.held_out.get(state.global_step)
+            self.diverged = self._divergence.at_the_end(*held_out)
 
     def on_save(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         """Mark the checkpoint as whole, then let the ones before it go."""
@@ -188,7 +226,7 @@ class Course:
             folder = self._job.work / f"checkpoint-{state.global_step}"
             for file in (one for one in folder.rglob("*") if one.is_file()):
                 _settle(file)
-            (folder / _MARK).touch()
+            (folder / _MARK).write_text(mark_of(self._job), encoding="utf-8")
             _settle(folder)
             for other in checkpoints(self._job.work):
                 if other != folder:
@@ -210,6 +248,18 @@ def checkpoints(work: Path) -> list[Path]:
 def is_whole(checkpoint: Path) -> bool:
     """Return True if all of a checkpoint is on disk."""
     return (checkpoint / _MARK).is_file()
+
+
+def mark_of(job: "_Job") -> str:
+    """Return what the mark of a job's checkpoints says: a digest of what decides the result."""
+    settings = job.output / "settings.json"
+    return digest(settings.read_text("utf-8")) if settings.is_file() else ""
+
+
+def is_of(checkpoint: Path, job: "_Job") -> bool:
+    """Return False if a checkpoint is whole and was made by another training."""
+    mark = (checkpoint / _MARK).read_text("utf-8")
+    return mark in ("", mark_of(job))
 
 
 def last_whole(work: Path) -> Path | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-__all__ = ["Facts", "card"]
+__all__ = ["Facts", "called", "card"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +43,11 @@ class Facts:
     """A Markdown table; None where nothing was measured."""
     whole: bool = True
     """The folder is a model; False: an adapter that was not merged."""
+
+
+def called(base: str) -> str:
+    """Return a base's name; of a folder its last part, as where it lies says nothing elsewhere."""
+    return Path(base).name if base.startswith(("/", "~", ".")) else base
 
 
 def card(facts: Facts) -> str:

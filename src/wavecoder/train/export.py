@@ -1,6 +1,7 @@
 """A tuned model as a folder of its own, for transformers, vLLM and the hub: `wavecoder export`.
 
-What vLLM reads of it (its documentation, "OpenAI-Compatible Server"): `config.json` with
+`facts` is what its card tells; the stage writes a card with the checkpoint, an export one with
+scores. What vLLM reads of it (its documentation, "OpenAI-Compatible Server"): `config.json` with
 `architectures`, the safetensors, the tokenizer with its chat template, and `generation_config.json`
 for the token that ends a reply.
 """
@@ -9,22 +10,26 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import yaml
+from pydantic import TypeAdapter
+
 from wavecoder import __version__
 from wavecoder.artifact import Artifact, writing
 from wavecoder.errors import ArtifactError, ConfigError
 from wavecoder.plugins import nearest
-from wavecoder.records import Checkpoint, Dialogue, Instance
-from wavecoder.train.card import Facts, card
+from wavecoder.records import Checkpoint, Dialogue, Instance, digest
+from wavecoder.train.card import Facts, called, card
 from wavecoder.train.job import Outcome
 
-__all__ = ["export_checkpoint"]
+__all__ = ["export_checkpoint", "facts", "trained"]
 
+_CHECKPOINTS = TypeAdapter(list[Checkpoint])
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate")
 
 
@@ -48,8 +53,8 @@ def export_checkpoint(
         ConfigError: There is no such variant, or `out` holds something.
         ArtifactError: `train` is not complete, or the folder cannot be written.
     """
-    artifact = _trained(run)
-    chosen = _chosen(artifact, variant)
+    artifact = _artifact(run)
+    chosen, outcome = _chosen(artifact, variant)
     source = artifact.files / chosen.model
     try:
         taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
@@ -57,7 +62,7 @@ def export_checkpoint(
         raise ConfigError(f"Cannot look into {out}: {error.strerror}. Name another.") from error
     if taken:
         raise ConfigError(f"{out} is there and not empty. Name a new folder, or empty that one.")
-    text = card(_facts(run, artifact, chosen, name=out.resolve().name, scores=scores))
+    text = card(_facts(artifact, chosen, outcome, name=out.resolve().name, scores=scores))
     partial = out.resolve().with_name(f".{out.resolve().name}.{uuid4().hex[:8]}.partial")
     with writing(out):
         partial.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +72,7 @@ def export_checkpoint(
                 target = partial / path.relative_to(source)
                 if path.is_dir():
                     target.mkdir()
-                elif path != source / "README.md":  # PEFT's own
+                elif path != source / "README.md":  # it names another folder, and no scores
                     _linked(path, target)
             (partial / "README.md").write_text(text, "utf-8")
             partial.replace(out.resolve())  # over an empty folder too
@@ -84,7 +89,7 @@ def _linked(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def _trained(run: Path) -> Artifact:
+def _artifact(run: Path) -> Artifact:
     """Return the artifact of `train` that a folder is or holds."""
     try:
         # A run's folders are numbered by their place in the pipeline: 5-train.
@@ -105,61 +110,123 @@ def _trained(run: Path) -> Artifact:
     )
 
 
-def _chosen(artifact: Artifact, variant: str | None) -> Checkpoint:
+def trained(artifact: Artifact) -> list[tuple[Checkpoint, Outcome]]:
+    """Return the variants of an artifact of `train`, each with how its training ended.
+
+    Raises:
+        ArtifactError: A file of it cannot be read.
+    """
+    rows = _read(artifact.files / "checkpoints.json", _CHECKPOINTS.validate_json)
+    return [
+        (one, _read(artifact.files / one.name / "outcome.json", Outcome.model_validate_json))
+        for one in rows
+        if one.name != "base"
+    ]
+
+
+def _chosen(artifact: Artifact, variant: str | None) -> tuple[Checkpoint, Outcome]:
     """Return the checkpoint of a variant."""
-    path = artifact.files / "checkpoints.json"
-    try:
-        rows = [Checkpoint.model_validate(one) for one in json.loads(path.read_text("utf-8"))]
-    except (OSError, ValueError) as error:
-        raise ArtifactError(
-            f"{path} cannot be read. Make the artifact again with --on-existing replace."
-        ) from error
-    found = {one.name: one for one in rows if one.name != "base"}
+    found = {one.name: (one, outcome) for one, outcome in trained(artifact)}
     names = list(found)
     if variant is None and len(names) == 1:
         variant = names[0]
     if variant is None:
         raise ConfigError(
-            f"{artifact.folder} has {len(names)} variants. Name one of them: {', '.join(names)}."
+            f"{artifact.folder} has {len(names)} variants. Name one of them with --variant: "
+            f"{', '.join(names)}."
         )
     if variant not in found:
         raise ConfigError(
             f"There is no variant {variant!r}.{nearest(variant, names)} Variants: "
             f"{', '.join(names)}."
         )
-    if not (artifact.files / found[variant].model).is_dir():
+    chosen, outcome = found[variant]
+    if not (artifact.files / chosen.model).is_dir():
         raise ArtifactError(
             f"The checkpoint of {variant} is not in {artifact.files} any more. Make the artifact "
             f"again with --on-existing replace."
         )
-    return found[variant]
+    return chosen, outcome
 
 
 def _facts(
-    run: Path, artifact: Artifact, chosen: Checkpoint, *, name: str, scores: str | None
+    artifact: Artifact, chosen: Checkpoint, outcome: Outcome, *, name: str, scores: str | None
 ) -> Facts:
-    """Return what the card tells, read from the artifact and from the data before it."""
-    identity: Mapping[str, Any] = artifact.manifest.identity
-    variants: Mapping[str, Any] = identity.get("variants") or {}
-    own: Mapping[str, Any] = variants.get(chosen.name) or {}
-    outcome = _outcome(artifact.files / chosen.name / "outcome.json")
-    config = {key: value for key, value in identity.items() if key not in ("variants", "alpaca")}
-    base = _base(artifact)
-    held_out, counts = _counts(run, artifact, chosen.name)
+    """Return what the card of a complete artifact tells."""
+    return facts(
+        chosen,
+        outcome,
+        config=_read(artifact.folder / "config.yaml", yaml.safe_load),
+        data=artifact.manifest.identity.get("data"),
+        dialogues=artifact.records(Dialogue),
+        upstream=_upstream(artifact),
+        name=name,
+        scores=scores,
+        package_version=artifact.manifest.package_version,
+    )
+
+
+def _read(path: Path, load: Callable[[str], Any]) -> Any:
+    try:
+        return load(path.read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ArtifactError(
+            f"{path} cannot be read. Make the artifact again with --on-existing replace."
+        ) from error
+
+
+def _upstream(artifact: Artifact) -> Artifact | None:
+    """Return the artifact beside it that it was made from; None where there is none any more."""
+    for path in sorted(artifact.folder.parent.glob("*-*generate/manifest.json")):
+        found = Artifact.open(path.parent)
+        if found.manifest.fingerprint == artifact.manifest.upstream:
+            return found
+    return None
+
+
+def facts(
+    chosen: Checkpoint,
+    outcome: Outcome,
+    *,
+    config: Mapping[str, Any],
+    data: object,
+    dialogues: Iterable[Dialogue],
+    upstream: Artifact | None,
+    name: str,
+    scores: str | None = None,
+    package_version: str | None = None,
+) -> Facts:
+    """Return what the card of a checkpoint tells.
+
+    Args:
+        chosen: The checkpoint.
+        outcome: How its training ended.
+        config: The stage's table, resolved, as plain values.
+        data: What stands for the other datasets' content in the stage's identity.
+        dialogues: What the stage keeps.
+        upstream: The artifact whose instances were trained on, if any.
+        name: The folder's.
+        scores: In Markdown.
+        package_version: Of wavecoder, if not the one here.
+    """
+    own: Mapping[str, Any] = config["variants"][chosen.name]
+    place = list(config["variants"]).index(chosen.name)
+    held_out, counts = _counts(dialogues, place, _licences(upstream))
+    base = called(str(config["base"]))
     return Facts(
         name=name,
         base=base,
-        base_revision=identity.get("revision"),
-        adapter=str(own.get("adapter", identity.get("adapter", "none"))),
-        template=str(identity.get("template", "alpaca")),
+        base_revision=config.get("revision"),
+        adapter=str(own["adapter"]),
+        template=str(config["template"]),
         dialogues=chosen.dialogues,
         held_out=held_out,
         tokens=outcome.tokens,
         steps=outcome.steps,
         counts=counts,
-        fingerprint=artifact.manifest.upstream or artifact.manifest.fingerprint,
-        recipe={**config, **own, "base": base},
-        versions={"wavecoder": artifact.manifest.package_version or __version__, **_versions()},
+        fingerprint=_fingerprint(upstream, data),
+        recipe={**_recipe(config, own), "base": base},
+        versions={"wavecoder": package_version or __version__, **_versions()},
         loss_before=outcome.held_out_before,
         loss_after=outcome.held_out_after,
         scores=scores,
@@ -167,46 +234,45 @@ def _facts(
     )
 
 
-def _outcome(path: Path) -> Outcome:
-    try:
-        return Outcome.model_validate_json(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(
-            f"{path} cannot be read. Make the artifact again with --on-existing replace."
-        ) from error
+def _fingerprint(upstream: Artifact | None, data: object) -> str:
+    """Return the instances' fingerprint; with other datasets beside them, one of all."""
+    instances = "" if upstream is None else upstream.manifest.fingerprint
+    return digest(instances, json.dumps(data, sort_keys=True)) if data else instances
 
 
-def _base(artifact: Artifact) -> str:
-    """Return the base's name as a person gave it."""
-    rows = json.loads((artifact.files / "checkpoints.json").read_text("utf-8"))
-    return str(rows[0]["label"])
+def _recipe(config: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a variant's table as a recipe of its own, with no folders of this machine in it."""
+    table = {**config, **own}
+    for key in ("variants", "prepare_only"):
+        table.pop(key, None)
+    table["data"] = [
+        {**mix, "path": Path(mix["path"]).name} if mix.get("path") else mix
+        for mix in config.get("data", ())
+    ]
+    return table
 
 
-def _counts(run: Path, artifact: Artifact, name: str) -> tuple[int, dict[str, dict[str, int]]]:
+def _counts(
+    dialogues: Iterable[Dialogue], place: int, licences: Mapping[str, str]
+) -> tuple[int, dict[str, dict[str, int]]]:
     """Return the dialogues held out, and those trained on by task, source and licence."""
-    variants: Mapping[str, Any] = artifact.manifest.identity.get("variants") or {}  # type: ignore[assignment]
-    place = list(variants).index(name) if name in variants else 0
-    licences = _licences(run)
     held_out = 0
     found: dict[str, Counter[str]] = {"task": Counter(), "source": Counter(), "licence": Counter()}
-    for one in artifact.records(Dialogue):
+    for one in dialogues:
         held_out += one.held_out
         count = one.uses[place]
         if count:
             found["task"][one.task] += count
-            found["source"][one.source] += count
+            found["source"][Path(one.source).name if one.task == "other" else one.source] += count
             found["licence"][licences.get(one.id, "unknown")] += count
     return held_out, {what: dict(counts) for what, counts in found.items()}
 
 
-def _licences(run: Path) -> dict[str, str]:
-    """Return the licence of the raw code of each instance of the run."""
-    found: dict[str, str] = {}
-    for folder in sorted(run.glob("*-*generate")):
-        if (folder / "manifest.json").exists():
-            for one in Artifact.open(folder).records(Instance):
-                found[one.id] = one.raw_code.license or "unknown"
-    return found
+def _licences(upstream: Artifact | None) -> dict[str, str]:
+    """Return the licence of the raw code of each instance."""
+    if upstream is None:
+        return {}
+    return {one.id: one.raw_code.license or "unknown" for one in upstream.records(Instance)}
 
 
 def _versions() -> dict[str, str]:

@@ -12,10 +12,11 @@ import sys
 from pathlib import Path
 
 from wavecoder.errors import ConfigError
-from wavecoder.train.config import Precision, Sharding
+from wavecoder.train.config import Adapter, Precision, Sharding
 from wavecoder.train.job import Job
+from wavecoder.train.shapes import shape_of_name
 
-__all__ = ["LAYERS", "command", "devices", "text"]
+__all__ = ["LAYERS", "command", "devices", "fsdp_version", "loaded_once", "text"]
 
 _WORKER = "wavecoder.train.worker"
 _PORT = 29500  # accelerate's own
@@ -81,12 +82,12 @@ def _sharding(job: Job, nodes: int) -> list[str]:
         layer = LAYERS.get(_architecture(job.base))
         return [
             "--use_fsdp",
-            *_fsdp_version(job),
+            *_fsdp_flags(job),
             *("--fsdp_auto_wrap_policy", "TRANSFORMER_BASED_WRAP"),
             *(("--fsdp_transformer_layer_cls_to_wrap", layer) if layer else ()),
             # Each process saves its part; the worker writes the last checkpoint whole by itself.
             *("--fsdp_state_dict_type", "SHARDED_STATE_DICT"),
-            *("--fsdp_cpu_ram_efficient_loading", "false"),
+            *("--fsdp_cpu_ram_efficient_loading", "true" if loaded_once(job) else "false"),
             *("--fsdp_offload_params", "false"),
         ]
     # What accelerate is not told here it takes from the worker's own settings.
@@ -110,13 +111,18 @@ def _sharding(job: Job, nodes: int) -> list[str]:
     return line
 
 
-def _fsdp_version(job: Job) -> list[str]:
-    """Return the flags of the FSDP that the optimizer runs under.
+def fsdp_version(job: Job) -> int:
+    """Return the version of PyTorch's FSDP that the optimizer runs under.
 
-    Version 2 is the one that is kept up. Adafactor of transformers 5 stops under it (its factored
-    state is no DTensor) and runs under version 1, whose shards are flat: the paper's own way.
+    2 is the one that is kept up. transformers' Adafactor stops under it (its factored state is no
+    DTensor) and is left with 1, whose shards are flat: the paper's own way, and not tried here, as
+    accelerate starts it on GPUs alone.
     """
-    if job.optimizer != "adafactor":
+    return 1 if job.optimizer == "adafactor" else 2
+
+
+def _fsdp_flags(job: Job) -> list[str]:
+    if fsdp_version(job) == 2:
         return ["--fsdp_version", "2", "--fsdp_reshard_after_forward", "true"]
     return [
         *("--fsdp_version", "1"),
@@ -124,6 +130,15 @@ def _fsdp_version(job: Job) -> list[str]:
         *("--fsdp_use_orig_params", "true"),
         *("--fsdp_sync_module_states", "false"),
     ]
+
+
+def loaded_once(job: Job) -> bool:
+    """Say whether one process of a machine loads the model for all of them.
+
+    FSDP 2 deals the weights out. With an adapter a process is aborted over it (torch 2.13), and
+    version 1 would have to move the whole model to each GPU.
+    """
+    return job.sharding is Sharding.FSDP and job.adapter is Adapter.NONE and fsdp_version(job) == 2
 
 
 def text(job: Job, folder: Path, *, nodes: int = 1) -> str:
@@ -162,5 +177,6 @@ def _architecture(base: Path) -> str:
     try:
         config = json.loads((base / "config.json").read_text("utf-8"))
     except (OSError, ValueError):  # a dry run of a base that is not here
-        return ""
+        known = shape_of_name("/".join(base.parts[-2:]))
+        return known.architecture if known else ""
     return str(config.get("model_type", "")) if isinstance(config, dict) else ""

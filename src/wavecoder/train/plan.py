@@ -7,8 +7,8 @@ from pathlib import Path
 
 from wavecoder.train.config import Adapter, Sharding
 from wavecoder.train.job import Job
-from wavecoder.train.launch import text
-from wavecoder.train.memory import USABLE, Memory, ModelShape, estimate
+from wavecoder.train.launch import fsdp_version, loaded_once, text
+from wavecoder.train.memory import USABLE, Memory, ModelShape, estimate, host
 
 __all__ = ["describe", "packed_rows", "padded_tokens", "steps_of"]
 
@@ -129,6 +129,7 @@ def describe(
         _row("dialogues", f"{uses:,} an epoch, {held_out:,} held out{_why(rejected)}"),
         *_volume(job, shape, lengths, response_tokens=response_tokens, devices=devices),
         *_memory(needed, device),
+        *_host(job, shape),
         _row("start", _started(job, folder, nodes)),
     ]
     return "\n".join(lines)
@@ -229,6 +230,22 @@ def _memory(needed: Memory, device: tuple[str, int] | None) -> list[str]:
             f"{what} {device[0]}: {device[1] / 1e9:.1f} GB, of which {room / 1e9:.1f} count"
         )
     return [_row("memory" if not place else "", line) for place, line in enumerate(lines)]
+
+
+def _host(job: Job, shape: ModelShape) -> list[str]:
+    """Return the lines on a machine's own memory, and on what nobody has tried."""
+    lines = []
+    size = host(job, shape)
+    if size:
+        each = "" if job.gpus == 1 or loaded_once(job) else f", {job.gpus} processes at once"
+        lines.append(
+            _row(
+                "host", f"{size / 1e9:.2f} GB of each machine's own memory to load the model{each}"
+            )
+        )
+    if job.gpus and job.sharding is Sharding.FSDP and fsdp_version(job) == 1:
+        lines.append(_row("untried", "adafactor with FSDP, which then has to be version 1"))
+    return lines
 
 
 def _started(job: Job, folder: Path, nodes: int) -> str:

@@ -27,15 +27,14 @@ from wavecoder.errors import (
     TrainingError,
 )
 from wavecoder.llm import catalogue
-from wavecoder.progress import duration
-from wavecoder.train.callbacks import last_whole
+from wavecoder.train.callbacks import is_of, last_whole
 from wavecoder.train.config import Adapter, Precision, Sharding
 from wavecoder.train.job import Job, Outcome
 
 if TYPE_CHECKING:
     from wavecoder.protocols import Progress
 
-__all__ = ["TrlTrainer", "checkpoint_bytes"]
+__all__ = ["TrlTrainer", "check_settings", "checkpoint_bytes"]
 
 _SECONDS = 0.2  # between two looks at the workers
 _HOW = {
@@ -47,6 +46,7 @@ _HOW = {
     "gradient_checkpointing",
     "attention",
     "save_steps",
+    "steps",  # counted from the others, and from the number of GPUs
 }
 """Fields of a job that say how it is run, and not what comes out."""
 
@@ -67,7 +67,7 @@ class TrlTrainer:
         with writing(job.output):
             job.output.mkdir(parents=True, exist_ok=True)
             job.work.mkdir(parents=True, exist_ok=True)
-        _check_settings(job, _settings(job, folder))
+        check_settings(job, folder)
         outcome = _read_outcome(job)
         if outcome is not None and outcome.status == "complete":
             return outcome
@@ -110,8 +110,13 @@ def _settings(job: Job, folder: Path) -> dict[str, Any]:
     return {**job.model_dump(mode="json", exclude=_HOW), "data": data}
 
 
-def _check_settings(job: Job, settings: Mapping[str, Any]) -> None:
-    """Refuse to go on with another training; a folder in which none has begun is taken."""
+def check_settings(job: Job, folder: Path) -> None:
+    """Refuse to go on with another training; a folder in which none has begun is taken.
+
+    Raises:
+        ArtifactError: `job.output` or `job.work` holds another training.
+    """
+    settings = _settings(job, folder)
     path = job.output / "settings.json"
     try:
         before = json.loads(path.read_text("utf-8"))
@@ -136,6 +141,12 @@ def _check_settings(job: Job, settings: Mapping[str, Any]) -> None:
                 f"folder, or remove it and {job.work} to begin anew."
             )
         write_text(path, json.dumps(settings, indent=2) + "\n")
+    checkpoint = last_whole(job.work)
+    if checkpoint is not None and not is_of(checkpoint, job):
+        raise ArtifactError(
+            f"{checkpoint} is a checkpoint of another training. Remove it, and this one goes on "
+            f"without it, or train into another folder."
+        )
     _check_sharding(job)
 
 
@@ -209,18 +220,13 @@ def _started(folder: Path, job: Job) -> Iterator[subprocess.Popen[bytes]]:
     """Start the workers and see to it that none is left."""
     from wavecoder.train.launch import command
 
-    environment = {**os.environ, "WAVECODER_TRAIN_WATCHED": "1", "TOKENIZERS_PARALLELISM": "false"}
-    if job.gpus == 1:
-        # One process that sees several GPUs is refused by TRL.
-        seen = os.environ.get("CUDA_VISIBLE_DEVICES") or "0"
-        environment["CUDA_VISIBLE_DEVICES"] = seen.split(",")[0]
     with (job.work / "log.txt").open("wb") as log:
         workers = subprocess.Popen(
             command(job, folder),
             stdin=subprocess.PIPE,  # never written to: its end says that this process is gone
             stdout=log,
             stderr=log,
-            env=environment,
+            env=_environment(job),
             start_new_session=True,  # Ctrl-C is for this process, which tells them
         )
     try:
@@ -231,6 +237,17 @@ def _started(folder: Path, job: Job) -> Iterator[subprocess.Popen[bytes]]:
         assert workers.stdin is not None
         workers.stdin.close()
         workers.wait()
+
+
+def _environment(job: Job) -> dict[str, str]:
+    """Return what the workers find in their environment."""
+    found = {**os.environ, "WAVECODER_TRAIN_WATCHED": "1", "TOKENIZERS_PARALLELISM": "false"}
+    if job.gpus == 0:
+        found["CUDA_VISIBLE_DEVICES"] = ""
+    elif job.gpus == 1:
+        # One process that sees several GPUs spreads each batch over them, which TRL refuses.
+        found["CUDA_VISIBLE_DEVICES"] = (found.get("CUDA_VISIBLE_DEVICES") or "0").split(",")[0]
+    return found
 
 
 def _follow(
@@ -281,14 +298,8 @@ class _Curve:
 
     def _show(self, row: Mapping[str, Any]) -> None:
         self._progress.step("steps", row["step"], self._job.steps)
-        left = row["seconds"] / row["step"] * max(0, self._job.steps - row["step"])
-        self._progress.figures(
-            {
-                "loss": row["loss"],
-                "tokens/s": round(row["tokens_per_second"]),
-                "left": duration(left),
-            }
-        )
+        rate = round(row["tokens_per_second"])
+        self._progress.figures({"loss": row["loss"], "tokens/s": rate})
 
 
 def _judged(job: Job, code: int) -> Outcome:
@@ -302,7 +313,9 @@ def _judged(job: Job, code: int) -> Outcome:
     )
     if outcome is None:
         if code == -signal.SIGKILL or _memory_was_refused(job):
-            raise TrainingError(f"The training was killed, as a rule for memory. {_fitting(job)}")
+            raise TrainingError(
+                f"The training was ended, as it seems for lack of memory. {_fitting(job)}"
+            )
         raise TrainingError(
             f"The training ended with exit status {code} and without an outcome: "
             f"{_last_line(job)}. Its log is {job.work / 'log.txt'}. {goes_on}"
@@ -323,14 +336,16 @@ def _judged(job: Job, code: int) -> Outcome:
 
 
 def _fitting(job: Job) -> str:
-    from wavecoder.train.memory import fitting
+    from wavecoder.train.fitting import fitting
 
     return fitting(job)
 
 
 def _memory_was_refused(job: Job) -> bool:
-    """Return True if a launcher says that its worker was killed: it ends otherwise itself."""
-    return "Signal 9 (SIGKILL)" in _log(job)
+    """Return True if the log says that a worker was killed, or had no memory to begin with."""
+    said = _log(job)
+    signs = ("Signal 9 (SIGKILL)", "MemoryError", "failed to map segment", "Cannot allocate memory")
+    return any(sign in said for sign in signs)
 
 
 def _log(job: Job) -> str:

@@ -9,14 +9,13 @@ change, so they are held in the job's precision.
 
 import errno
 import importlib
-import json
 import os
+import re
 import shutil
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +31,10 @@ from wavecoder.train.callbacks import (
     is_whole,
     last_whole,
     peak_bytes,
-    read_rows,
 )
 from wavecoder.train.config import Adapter, Precision, Sharding
 from wavecoder.train.job import Job, Outcome
+from wavecoder.train.saving import kept, save
 
 __all__ = ["WATCHED", "main", "settings", "trainer_class"]
 
@@ -78,14 +77,11 @@ def _train(job: Job, folder: Path) -> Outcome:
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     outcome = _outcome(job, course, trainer.state.global_step)
     if outcome.status == "complete":
-        _save(job, trainer)
+        save(job, trainer)
     return outcome
 
 
 def _outcome(job: Job, course: Course, steps: int) -> Outcome:
-    rows = read_rows(job.output / "metrics.jsonl")
-    losses = [row["loss"] for row in rows if "loss" in row]
-    held_out = [row for row in rows if "held_out_loss" in row]
     status, detail = "complete", ""
     if course.stopped:
         status = "stopped"
@@ -101,17 +97,13 @@ def _outcome(job: Job, course: Course, steps: int) -> Outcome:
         status=status,
         detail=detail,
         steps=steps,
-        loss=losses[-1] if losses else None,
-        held_out_before=_loss_at(held_out, 0),
-        held_out_after=_loss_at(held_out, steps),
+        loss=course.loss,
+        held_out_before=course.held_out.get(0),
+        held_out_after=course.held_out.get(steps),
         tokens=course.tokens,
         seconds=course.seconds,
         peak_bytes=peak_bytes(),
     )
-
-
-def _loss_at(rows: list[dict[str, Any]], step: int) -> float | None:
-    return next((row["held_out_loss"] for row in rows if row["step"] == step), None)
 
 
 def _trainer(job: Job, folder: Path, resume: Path | None) -> tuple[Any, Course]:
@@ -294,7 +286,7 @@ def _load(job: Job) -> Any:
             bnb_4bit_quant_storage=torch.bfloat16,  # so that FSDP can share it out
         )
         options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0"))}
-    dtype = torch.float32 if job.adapter is Adapter.NONE else _kept(job)
+    dtype = torch.float32 if job.adapter is Adapter.NONE else kept(job)
     try:
         return transformers.AutoModelForCausalLM.from_pretrained(job.base, dtype=dtype, **options)
     except (ValueError, KeyError, ImportError) as error:
@@ -302,12 +294,6 @@ def _load(job: Job) -> Any:
             f"The base {job.base} cannot be loaded: {_line(error)}. Name another base, or other "
             f"train.attention, or save it again."
         ) from error
-
-
-def _kept(job: Job) -> Any:
-    """Return the format of what is saved."""
-    torch: Any = importlib.import_module("torch")
-    return torch.bfloat16 if job.precision is Precision.BF16 else torch.float32
 
 
 def _adapter(job: Job) -> Any:
@@ -323,86 +309,6 @@ def _adapter(job: Job) -> Any:
     )
 
 
-def _save(job: Job, trainer: Any) -> None:
-    """Save `checkpoint/`, and `adapter/` where there is one, each whole or not at all."""
-    accelerator, wrapped = trainer.accelerator, trainer.model_wrapped
-    plugin = getattr(accelerator.state, "fsdp_plugin", None)
-    if plugin is not None:
-        plugin.set_state_dict_type("FULL_STATE_DICT")
-    # Every process takes part: each holds a share where the model is sharded.
-    weights = accelerator.get_state_dict(wrapped)
-    if not accelerator.is_main_process:
-        return
-    model, tokenizer = accelerator.unwrap_model(wrapped), trainer.processing_class
-    model.config.use_cache = True  # the Trainer turned it off; who asks the model needs it
-    if job.adapter is Adapter.NONE:
-        weights = _cast(weights, _kept(job))
-        # Gathered from shares, a head that is the embedding comes as a tensor of its own.
-        if model.config.tie_word_embeddings:
-            for name in model.all_tied_weights_keys:
-                weights.pop(name, None)
-        _place(
-            job.output / "checkpoint",
-            lambda folder: _write_model(model, folder, tokenizer, weights, _kept(job)),
-        )
-        return
-    _place(
-        job.output / "adapter",
-        lambda folder: _write_model(model, folder, tokenizer, weights, None),
-    )
-    if job.merge:
-        generation = model.get_base_model().generation_config
-        _place(
-            job.output / "checkpoint",
-            lambda folder: _write_merged(job, folder, tokenizer, generation),
-        )
-
-
-def _place(folder: Path, write: Callable[[Path], None]) -> None:
-    partial = folder.with_name(folder.name + ".partial")
-    for old in (partial, folder):
-        shutil.rmtree(old, ignore_errors=True)
-    partial.mkdir()
-    write(partial)
-    partial.replace(folder)
-
-
-def _cast(weights: Mapping[str, Any], dtype: Any) -> dict[str, Any]:
-    """Return the weights in a format; tensors that share memory still do."""
-    made: dict[tuple[Any, ...], Any] = {}
-    found = {}
-    for name, weight in weights.items():
-        key = (weight.data_ptr(), weight.shape, weight.stride())
-        if key not in made:
-            made[key] = weight.to(dtype) if weight.is_floating_point() else weight
-        found[name] = made[key]
-    return found
-
-
-def _write_model(model: Any, folder: Path, tokenizer: Any, weights: Any, dtype: Any) -> None:
-    model.save_pretrained(folder, state_dict=weights)
-    tokenizer.save_pretrained(folder)
-    if dtype is not None:
-        # save_pretrained wrote the format that was trained in, not that of the weights given.
-        path = folder / "config.json"
-        config = json.loads(path.read_text("utf-8"))
-        config["dtype"] = str(dtype).removeprefix("torch.")
-        path.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
-
-
-def _write_merged(job: Job, folder: Path, tokenizer: Any, generation: Any) -> None:
-    """Add the adapter to the base as it was before any quantization."""
-    peft: Any = importlib.import_module("peft")
-    transformers: Any = importlib.import_module("transformers")
-    base = transformers.AutoModelForCausalLM.from_pretrained(job.base, dtype=_kept(job))
-    model = peft.PeftModel.from_pretrained(base, job.output / "adapter").merge_and_unload()
-    model.config.eos_token_id = tokenizer.eos_token_id
-    model.config.pad_token_id = tokenizer.pad_token_id
-    model.generation_config = generation
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
 def _foreseen(error: BaseException) -> Outcome | None:
     """Return the outcome of an error that has a name among ours; None: nobody foresaw it."""
     if isinstance(error, (ConfigError, MissingExtraError, TrainingError)):
@@ -413,7 +319,9 @@ def _foreseen(error: BaseException) -> Outcome | None:
         chain.append(following)
         following = following.__cause__ or following.__context__
     if any(_is_memory(one) for one in chain):
-        return Outcome(status="memory", detail=_line(error))
+        asked = re.search(r"tried to allocate (\d+) bytes", str(error))
+        said = f"{int(asked[1]) / 1e6:,.0f} MB more were asked for" if asked else _line(error)
+        return Outcome(status="memory", detail=said)
     if any(_is_space(one) for one in chain):
         return Outcome(status="space", detail=_line(error))
     return (
@@ -422,8 +330,9 @@ def _foreseen(error: BaseException) -> Outcome | None:
 
 
 def _is_memory(error: BaseException) -> bool:
-    torch: Any = importlib.import_module("torch")
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(
+    # By name: where memory is too small to import torch, this cannot import it either.
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    return bool(kinds & {"MemoryError", "OutOfMemoryError"}) or any(
         words in str(error) for words in ("can't allocate memory", "CUDA out of memory")
     )
 
