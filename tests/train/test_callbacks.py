@@ -112,7 +112,7 @@ def test_the_last_steps_of_a_short_run_may_diverge(job_folder: JobFolder, held_o
     assert not (job.output / "checkpoint").exists()
 
 
-@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("batch", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_high_rate_that_learns_does_not(job_folder: JobFolder, batch: int) -> None:
     folder = job_folder(
         learning_rate=1e-2, batch=batch, per_device_batch=1, epochs=2 + batch, held_out=0

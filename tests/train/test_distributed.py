@@ -51,7 +51,7 @@ SHAPES: list[dict[str, Any]] = [
 @pytest.mark.parametrize(
     ("sharding", "shape"),
     [
-        pytest.param(sharding, shape, marks=() if (sharding, shape) == ("fsdp", {}) else _SLOW)
+        pytest.param(sharding, shape, marks=_SLOW)
         for sharding in ("none", "fsdp")
         for shape in SHAPES
     ],

@@ -135,10 +135,12 @@ def _fsdp_flags(job: Job) -> list[str]:
 def loaded_once(job: Job) -> bool:
     """Say whether one process of a machine loads the model for all of them.
 
-    FSDP 2 deals the weights out. With an adapter a process is aborted over it (torch 2.13), and
-    version 1 would have to move the whole model to each GPU.
+    FSDP 2 deals the weights out. With an adapter, and now and then between processes on a CPU, one
+    of them is aborted over it (torch 2.13), and version 1 would have to move the whole model to
+    each GPU.
     """
-    return job.sharding is Sharding.FSDP and job.adapter is Adapter.NONE and fsdp_version(job) == 2
+    deals = job.sharding is Sharding.FSDP and fsdp_version(job) == 2
+    return deals and job.gpus > 0 and job.adapter is Adapter.NONE
 
 
 def text(job: Job, folder: Path, *, nodes: int = 1) -> str:

@@ -365,4 +365,9 @@ def _watch() -> None:
 if __name__ == "__main__":
     if WATCHED in os.environ:
         _watch()
-    sys.exit(main(Path(sys.argv[1])))
+    code = main(Path(sys.argv[1]))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: of several processes one is aborted now and then, as it takes down its libraries
+    # while gloo's threads are still at work (torch 2.13).
+    os._exit(code)
