@@ -14,7 +14,6 @@ from wavecoder.train.job import Job, Outcome
 from wavecoder.train.launch import command
 
 JobFolder = Callable[..., Path]
-_SLOW = pytest.mark.slow
 LORA = {"adapter": "lora", "lora": {"rank": 4, "alpha": 8}}
 
 
@@ -48,15 +47,9 @@ SHAPES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("sharding", "shape"),
-    [
-        pytest.param(sharding, shape, marks=_SLOW)
-        for sharding in ("none", "fsdp")
-        for shape in SHAPES
-    ],
-    ids=str,
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("sharding", ["none", "fsdp"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_two_processes_train_as_one(
     job_folder: JobFolder, sharding: str, shape: dict[str, Any]
 ) -> None:

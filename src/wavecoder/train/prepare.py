@@ -269,35 +269,21 @@ def _job(
             "train.adapter is qlora, whose weights in 4 bits need a GPU, and there is none here. "
             "Use lora."
         )
-    return Job(
-        base=where.base.resolve(),
-        chat_template=written.template,
-        eos_token=written.end,
-        seed=seed,
-        adapter=own.adapter,
-        lora=own.lora,
-        merge=config.merge,
-        epochs=own.epochs,
-        steps=1,
-        batch=own.batch,
-        per_device_batch=1,
-        learning_rate=own.learning_rate,
-        optimizer=config.optimizer,
-        schedule=config.schedule,
-        warmup_steps=config.warmup_steps,
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.max_grad_norm,
-        max_length=config.max_length,
-        packing=config.packing,
-        precision=precision,
-        gpus=gpus,
-        sharding=config.sharding,
-        gradient_checkpointing=config.gradient_checkpointing,
-        attention=config.attention,
-        save_steps=config.save_steps,
-        output=(where.files / name).resolve(),
-        work=(where.work / name / "checkpoints").resolve(),
-    )
+    same = {key for key in Job.model_fields if key in TrainConfig.model_fields}
+    table = {key: getattr(own if key in Variant.model_fields else config, key) for key in same}
+    decided = {
+        "base": where.base.resolve(),
+        "chat_template": written.template,
+        "eos_token": written.end,
+        "seed": seed,
+        "steps": 1,
+        "per_device_batch": 1,
+        "precision": precision,
+        "gpus": gpus,
+        "output": (where.files / name).resolve(),
+        "work": (where.work / name / "checkpoints").resolve(),
+    }
+    return validate(Job, table | decided, "job")
 
 
 def _placed(
