@@ -15,6 +15,7 @@ import pytest
 
 from wavecoder.records import Status
 from wavecoder.sandbox import Bubblewrap, Job, Limits, Step, execution
+from wavecoder.sandbox.server import Server
 
 RIGHT = "def f(x):\n    return x + 1\n"
 
@@ -310,22 +311,44 @@ def test_ctrl_c_ends_the_box_and_leaves_nothing(box):
     assert not any(folder.exists() for folder in folders)
 
 
-@pytest.mark.parametrize("whom", ["bwrap", "its child"])
-def test_a_box_that_is_killed_from_outside_is_not_the_programs_fault(whom, box, exam):
+def _kill_servers(*, whole: bool) -> None:
+    """Kill what makes boxes for this process, or the bwrap around it, too, if `whole`."""
+    for bwrap in _children("self"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if Path(f"/proc/{bwrap}/comm").read_text() == "bwrap\n":
+                for one in _children(bwrap):
+                    os.kill(int(one), signal.SIGKILL)
+                if whole:
+                    os.kill(int(bwrap), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_box_that_is_killed_from_outside_is_not_the_programs_fault(whole, exam):
     job = exam("import time\ntime.sleep(600)\n", wall_seconds=600)
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(box.run, job)
-        while not running.done():
-            for bwrap in _children("self"):
-                with suppress(FileNotFoundError, ProcessLookupError):
-                    if Path(f"/proc/{bwrap}/comm").read_text() == "bwrap\n":
-                        for one in _children(bwrap):
-                            os.kill(int(one), signal.SIGKILL)
-                        if whom == "bwrap":
-                            os.kill(int(bwrap), signal.SIGKILL)
-    assert execution(job, running.result()).status == Status.HARNESS, running.result()
     right = exam(RIGHT)
-    assert execution(right, box.run(right)).status == Status.PASSED
+    own = Bubblewrap()
+    folders = [group.memory for group in own.groups]
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(own.run, job)
+        _begun(folders, 2)  # who supervises, and the program
+        _kill_servers(whole=whole)
+    assert execution(job, running.result()).status == Status.HARNESS, running.result()
+    assert execution(right, own.run(right)).status == Status.PASSED
+    _kill_servers(whole=whole)  # while it waits; it may be taken for alive before it is gone
+    statuses = [execution(right, own.run(right)).status for _ in range(2)]
+    assert statuses in ([Status.PASSED] * 2, [Status.HARNESS, Status.PASSED])
+    own.close()
+
+
+def test_a_server_that_is_gone_before_it_takes_a_job_is_not_the_programs_fault(exam, monkeypatch):
+    right = exam(RIGHT)
+    own = Bubblewrap()
+    monkeypatch.setattr(Server, "alive", True)  # as it was a moment ago
+    for server in next(iter(own._idle.values())):
+        server.end_boxes()
+    statuses = [execution(right, own.run(right)).status for _ in range(2)]
+    assert statuses == [Status.HARNESS, Status.PASSED]
+    own.close()
 
 
 def test_a_program_cannot_make_its_end_look_like_ours(box, exam):

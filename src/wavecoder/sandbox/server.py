@@ -96,10 +96,10 @@ class Server:
             self.group.limit(limits.memory, limits.processes)
 
     def run(self, job: Job) -> Answer:
-        """Run a job in a new box.
+        """Run a job in a new box; where the server was ended from outside, the answer says so.
 
         Raises:
-            OSError: The server is gone, or the host is out of descriptors.
+            OSError: The host is out of descriptors.
         """
         with contextlib.ExitStack() as kept:
             with contextlib.ExitStack() as passed_on:
@@ -119,7 +119,12 @@ class Server:
                     "folder": f"size={limits.disk},nr_inodes={limits.files},mode=0755",
                     "proc": job.proc,
                 }
-                socket.send_fds(self._control, [marshal.dumps(order)], handed)
+                try:
+                    socket.send_fds(self._control, [marshal.dumps(order)], handed)
+                except (BrokenPipeError, ConnectionResetError):
+                    answer = Answer()
+                    answer.ended, answer.code, self.lost = True, _OUTSIDE, True
+                    return answer
             data = packed(job, grouped=self.group is not None, paths=["/python"], env=self.env)
             seconds = sum(step.wall_seconds for step in job.steps) + GRACE
             job_w, said_r, report_r = mine
