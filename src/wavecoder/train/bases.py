@@ -194,9 +194,9 @@ def _convert(file: Path, folder: Path) -> None:
 
 
 def _words(error: Exception) -> str:
-    """Return an error's first sentence."""
-    text = " ".join(str(error).split()).partition(". ")[0]
-    return text[:300].rstrip(".") or type(error).__name__
+    """Return the first sentence of an error's first line."""
+    first = (str(error).strip().splitlines() or [""])[0].removeprefix("Got: ")
+    return first.partition(". ")[0][:300].rstrip(" .") or type(error).__name__
 
 
 def _save(file: Path, folder: Path) -> None:

@@ -217,12 +217,17 @@ def _memory(needed: Memory, device: tuple[str, int] | None) -> list[str]:
         "activations": needed.activations,
         "logits": needed.logits,
     }
-    width = len(f"{needed.total / 1e9:.2f}")
-    lines = [f"{part:<11} {size / 1e9:>{width}.2f} GB" for part, size in parts.items()]
+    unit, name = (1e9, "GB") if needed.total >= 1e9 else (1e6, "MB")
+    width = len(f"{needed.total / unit:,.2f}")
+
+    def line(part: str, size: float, more: str = "") -> str:
+        return f"{part:<11} {size / unit:>{width},.2f} {name}{more}"
+
+    lines = [line(part, size) for part, size in parts.items()]
     over = needed.step - needed.activations - needed.logits
     if over > 0:
-        lines.append(f"{'its step':<11} {over / 1e9:>{width}.2f} GB more, without activations")
-    lines.append(f"{'together':<11} {needed.total / 1e9:>{width}.2f} GB on each device, estimated")
+        lines.append(line("its step", over, " more, without activations"))
+    lines.append(line("together", needed.total, " on each device, estimated"))
     if device is not None:
         room = device[1] * USABLE
         what = "fits" if needed.total <= room else "does not fit"

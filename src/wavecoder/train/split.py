@@ -75,7 +75,8 @@ def uses(
             if task not in tasks:
                 raise ConfigError(
                     f"The variant {name} weighs the task {task!r}, which no dialogue has."
-                    f"{nearest(task, tasks)} Tasks: {', '.join(tasks) or 'none'}."
+                    f"{nearest(task, tasks)} Take it out of weights, or make instances of it; "
+                    f"there are dialogues of: {', '.join(tasks) or 'no task'}."
                 )
         wanted[name] = [
             _times(variant.weights.get(task, 1.0) * mix_weights.get(source or "", 1.0), len(pool))
