@@ -10,8 +10,9 @@ import pytest
 from pyarrow import parquet
 
 from wavecoder.contamination import load_index
-from wavecoder.decontaminate import Options, decontaminate
+from wavecoder.decontaminate import Options, decontaminate, engine
 from wavecoder.errors import ConfigError, StoppedError
+from wavecoder.executor import map_ordered
 from wavecoder.pipeline import Recipe, RunOptions, run
 from wavecoder.progress import Silent
 
@@ -233,18 +234,67 @@ def test_code_that_passes_a_benchmarks_tests_is_found_by_what_it_does(
     assert report.likely >= report.tried >= 2
 
 
-def test_a_run_that_is_stopped_writes_nothing(rows: Rows, write: Write, tmp_path: Path):
-    stop = Event()
+class _Stopping(Silent):
+    """Asks to stop after some rows, and notes how many were looked at."""
 
-    class Stopping(Silent):
-        def step(self, what: str, done: int, total: int | None) -> None:
-            stop.set()
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.after, self.stop, self.rows = after, Event(), []
 
+    def step(self, what: str, done: int, total: int | None) -> None:
+        self.rows.append(done)
+        if done >= self.after:
+            self.stop.set()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_run_that_is_stopped_goes_on_where_it_was(
+    processes: int, rows: Rows, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path, out, whole = write([*rows * 300, {"text": 3}]), tmp_path / "out", tmp_path / "whole"
+    layers = ("exact", "ngram", "ast", "behaviour")
+    options = Options(
+        benchmarks=("humaneval",), layers=layers, processes=processes, unsandboxed=True
+    )
+    decontaminate(path, whole, options)
+    shown = _Stopping(1000)
+    with pytest.raises(StoppedError, match="goes on where it was"):
+        decontaminate(path, out, options, progress=shown, stop=shown.stop)
+    kept = (out / "looked.partial").read_bytes()
+    assert [one.name for one in out.iterdir()] == ["looked.partial"]
+    (out / "looked.partial").write_bytes(kept + kept[-100:-1])  # as a kill tears a line
+    seen: list[int] = []
+
+    def noting(work, items, **rest):
+        noted = []
+        for one in items:
+            seen.extend(one.numbers)
+            noted.append(one)
+        return map_ordered(work, noted, **rest)
+
+    monkeypatch.setattr(engine, "map_ordered", noting)
+    decontaminate(path, out, options)
+    assert seen and min(seen) > 1000  # what was looked at is not looked at again
+    for name in ("clean.jsonl", "removed.jsonl", "report.json", "report.md"):
+        assert (out / name).read_bytes() == (whole / name).read_bytes()
+    assert not (out / "looked.partial").exists()
+
+
+def test_what_was_looked_at_in_another_dataset_is_not_gone_on_with(
+    rows: Rows, write: Write, tmp_path: Path
+):
+    path, out = write(rows * 300), tmp_path / "out"
+    shown = _Stopping(1000)
     with pytest.raises(StoppedError):
-        decontaminate(
-            write(rows * 300), tmp_path / "out", HUMANEVAL, progress=Stopping(), stop=stop
-        )
-    assert not (tmp_path / "out").exists()
+        decontaminate(path, out, HUMANEVAL, progress=shown, stop=shown.stop)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows if row["id"] != "leak"))
+    assert decontaminate(path, out, HUMANEVAL).removed == 0
+
+
+def test_a_run_without_a_folder_writes_nothing_and_says_no_more(rows: Rows, write: Write):
+    shown = _Stopping(1000)
+    with pytest.raises(StoppedError, match=r"again\.$"):
+        decontaminate(write(rows * 300), None, HUMANEVAL, progress=shown, stop=shown.stop)
 
 
 def test_a_run_is_a_dataset(rows: Rows, tmp_path: Path):

@@ -7,7 +7,8 @@
    problem, are run against its tests.
 4. The dataset is read once more and written without what was found.
 
-Nothing is kept of a run that is stopped before its end; a million rows take minutes.
+What the hashes found is kept in the output folder while a run lasts, so that one that is stopped
+goes on there; the other layers, and a run without an output folder, begin anew.
 """
 
 import heapq
@@ -16,7 +17,7 @@ import os
 import pickle
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import islice
@@ -38,8 +39,9 @@ from wavecoder.contamination import (
     save_index,
 )
 from wavecoder.contamination.neighbours import raw_code_of
-from wavecoder.decontaminate.behaviour import Shortlist, Suspect, Suspects, passing
+from wavecoder.decontaminate.behaviour import Shortlist, Suspects, passing
 from wavecoder.decontaminate.datasets import Batch, Dataset, cells_of, open_dataset
+from wavecoder.decontaminate.looks import Look, Looks, identity
 from wavecoder.decontaminate.references import DEFAULT, Known, load_references
 from wavecoder.decontaminate.report import Leakage, Report, as_json, as_markdown
 from wavecoder.errors import ConfigError, StoppedError
@@ -88,15 +90,6 @@ class _Removal(NamedTuple):
     """What `removed.jsonl` says of it, without line end."""
 
 
-class _Looked(NamedTuple):
-    """What became of a batch."""
-
-    rows: int
-    faults: list[tuple[int, Fault]]
-    hits: list[tuple[int, str | None, Hit]]
-    suspects: list[Suspect]
-
-
 def decontaminate(
     path: Path,
     out: Path | None,
@@ -118,12 +111,15 @@ def decontaminate(
     Raises:
         ConfigError: The dataset, a benchmark, the index or an option is not as it must be.
         ArtifactError: A file cannot be written.
-        StoppedError: It was asked to stop; nothing is written.
+        StoppedError: It was asked to stop; the same call goes on from there.
     """
     run = _Run(open_dataset(path), options, progress or Silent(), stop or Event())
     if out is not None and (out / run.dataset.clean_name).resolve() == path.resolve():
         raise ConfigError(f"{out} holds the dataset itself. Give another folder with -o.")
-    return run.go(out)
+    try:
+        return run.go(out)
+    finally:
+        run.close()
 
 
 class _Run:
@@ -145,16 +141,24 @@ class _Run:
         self.gone: set[int] = set()
         self.by_layer: dict[str, set[int]] = {}
         self.by_benchmark: dict[str, set[int]] = {}
+        self.looks: Looks | None = None
+
+    def close(self, *, done: bool = False) -> None:
+        """Close what is kept for going on; idempotent."""
+        if self.looks is not None:
+            self.looks.close(done=done)
+            self.looks = None
 
     def go(self, out: Path | None) -> Report:
         with tempfile.TemporaryDirectory(prefix="wavecoder-decontaminate-") as made:
             scratch = Path(made)
             removed = scratch / "removed.jsonl"
-            shortlist = self._look(scratch, removed)
+            shortlist = self._look(scratch, removed, out)
             later = sorted([*self._embedded(), *self._run_programs(shortlist)], key=_row)
             self._finish()
             if out is not None:
                 self._write(out, removed, later)
+                self.close(done=True)
         return self.report
 
     def _references(self) -> tuple[Known, Index]:
@@ -187,18 +191,19 @@ class _Run:
 
     # The layers of hashes.
 
-    def _look(self, scratch: Path, removed: Path) -> Shortlist:
+    def _look(self, scratch: Path, removed: Path, out: Path | None) -> Shortlist:
         """Look at all rows; what the hashes give away is written to `removed` as it is found."""
         shortlist = Shortlist(self.options.tried)
         kept, index = scratch / "suspects", scratch / "index"
-        save_index(self.index, index)
+        checksum = save_index(self.index, index)
         runs_code = "behaviour" in self.options.layers
         kept.write_bytes(pickle.dumps(Suspects(self.known) if runs_code else None))
-        work = partial(_look, index, kept, tuple(self.options.layers))
+        layers = tuple(self.options.layers)
+        if out is not None:
+            path = out / "looked.partial"
+            self.looks = Looks(path, identity(self.dataset.path, checksum, layers, self.known))
         self.progress.start("decontaminate", None, 0)
-        found = map_ordered(
-            work, self.dataset.batches(), processes=self.options.processes, check=self._check
-        )
+        found = self._found(partial(_look, index, kept, layers))
         with writing(removed), removed.open("w", encoding="utf-8") as file:
             for looked in found:
                 self.report.rows += looked.rows
@@ -213,6 +218,16 @@ class _Run:
         if not self.report.rows:
             raise ConfigError(f"{self.dataset.path} has no row. Give a dataset with at least one.")
         return shortlist
+
+    def _found(self, work: Callable[[Batch], Look]) -> Iterator[Look]:
+        """Yield what became of every batch, those of a run that was stopped first."""
+        before = [] if self.looks is None else [*self.looks.kept()]
+        yield from before
+        rest = islice(self.dataset.batches(), len(before), None)
+        for look in map_ordered(work, rest, processes=self.options.processes, check=self._check):
+            if self.looks is not None:
+                self.looks.add(look)
+            yield look
 
     def _fault(self, row: int, fault: Fault) -> _Removal:
         if self.report.first_unread is None:
@@ -356,7 +371,8 @@ class _Run:
 
     def _check(self) -> None:
         if self.stop.is_set():
-            raise StoppedError("Stopped; nothing was written. Give the same command again.")
+            kept = "" if self.looks is None else "; it goes on where it was"
+            raise StoppedError(f"Stopped before the end. Give the same command again{kept}.")
 
 
 def _row(removal: _Removal) -> int:
@@ -368,11 +384,11 @@ def _removals(written: Iterable[str]) -> Iterator[_Removal]:
         yield _Removal(json.loads(line)["row"], line.rstrip("\n"))
 
 
-def _look(index: Path, suspects: Path, layers: tuple[str, ...], batch: Batch) -> _Looked:
+def _look(index: Path, suspects: Path, layers: tuple[str, ...], batch: Batch) -> Look:
     """Look at a batch, in any process."""
     check_halt()
     known, likely = _loaded(index), _unpickled(suspects)
-    found = _Looked(len(batch.numbers), [], [], [])
+    found = Look(len(batch.numbers), [], [], [])
     for row, cells in cells_of(batch):
         if isinstance(cells, Fault):
             found.faults.append((row, cells))
