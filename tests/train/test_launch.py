@@ -106,12 +106,6 @@ def test_adafactor_is_sharded_by_the_fsdp_it_runs_under(tiny, monkeypatch, tmp_p
     assert args.fsdp_cpu_ram_efficient_loading == args.fsdp_sync_module_states == "false"
 
 
-def test_with_an_adapter_every_process_loads_the_model(tiny, monkeypatch, tmp_path):
-    line = command(job(tiny("llama"), sharding="fsdp", adapter="lora"), FOLDER)
-    args = parsed(line, monkeypatch, tmp_path)
-    assert (args.fsdp_version, args.fsdp_cpu_ram_efficient_loading) == ("2", "false")
-
-
 def test_the_settings_of_fsdp_reach_every_process(tiny, monkeypatch, tmp_path):
     from accelerate.utils.launch import prepare_multi_gpu_env
 
@@ -124,7 +118,7 @@ def test_the_settings_of_fsdp_reach_every_process(tiny, monkeypatch, tmp_path):
         "FSDP_VERSION": "2",
         "FSDP_TRANSFORMER_CLS_TO_WRAP": "LlamaDecoderLayer",
         "FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT",
-        "FSDP_CPU_RAM_EFFICIENT_LOADING": "true",
+        "FSDP_CPU_RAM_EFFICIENT_LOADING": "false",
     }
     assert {key: environment[key] for key in wanted} == wanted
     assert args.nproc_per_node == "2"
@@ -196,10 +190,34 @@ def test_devices_are_those_nvidia_smi_names(tmp_path, monkeypatch):
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert devices() == [
         ("NVIDIA H100 80GB HBM3", 81559 << 20),
         ("NVIDIA A100-SXM4-40GB", 40960 << 20),
     ]
+
+
+@pytest.mark.parametrize(
+    ("seen", "names"),
+    [
+        (None, "ABC"),
+        ("2,0", "CA"),
+        ("1", "B"),
+        ("7", ""),
+        ("", ""),
+        ("-1", ""),
+        ("GPU-8932f937-d72c-4106-c12f-20bd9faed9f6, GPU-5a1b", "AB"),
+    ],
+)
+def test_devices_are_those_that_may_be_used(tmp_path, monkeypatch, seen, names):
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\nprintf 'A, 1\\nB, 1\\nC, 1\\n'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if seen is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen)
+    assert "".join(name for name, _ in devices()) == names
 
 
 @pytest.mark.parametrize("body", ["exit 9", "echo 'No devices were found'", "echo 'GPU, [N/A]'"])

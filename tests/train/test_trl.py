@@ -20,6 +20,7 @@ from wavecoder.errors import (
     StoppedError,
     TrainingError,
 )
+from wavecoder.train import trl
 from wavecoder.train.callbacks import mark_of
 from wavecoder.train.job import Job, Outcome
 from wavecoder.train.trl import (
@@ -251,22 +252,20 @@ def test_death_of_something_unknown_shows_the_last_line(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("gpus", "seen", "wanted"),
-    [(0, "2,3", ""), (1, "2,3", "2"), (1, None, "0"), (2, "2,3", "2,3"), (2, None, None)],
-)
-def test_one_process_sees_one_gpu_and_that_of_a_cpu_none(
-    job_folder: JobFolder,
-    monkeypatch: pytest.MonkeyPatch,
-    gpus: int,
-    seen: str | None,
-    wanted: str | None,
+def test_a_cpus_worker_sees_no_gpu(job_folder: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    assert _environment(Job.load(job_folder("cpu")))["CUDA_VISIBLE_DEVICES"] == ""
+    assert _environment(Job.load(job_folder("gpu", gpus=2)))["CUDA_VISIBLE_DEVICES"] == "2,3"
+
+
+@pytest.mark.parametrize("sharding", ["fsdp", "zero3"])
+def test_weights_in_4_bits_are_not_shared_out(
+    job_folder: JobFolder, monkeypatch: pytest.MonkeyPatch, sharding: str
 ) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if seen is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen)
-    job = Job.load(job_folder(gpus=gpus))
-    assert _environment(job).get("CUDA_VISIBLE_DEVICES") == wanted
+    monkeypatch.setattr(trl, "find_spec", lambda name: name)
+    job = Job.load(job_folder(gpus=2, adapter="qlora", sharding=sharding))
+    with pytest.raises(ConfigError, match=f"sharding {sharding}.*Set train.sharding: none"):
+        trl._check_libraries(job)
 
 
 def test_qlora_needs_its_extra_and_a_gpu(job_folder: JobFolder) -> None:

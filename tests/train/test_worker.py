@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,8 @@ import pytest
 
 from wavecoder.errors import ConfigError
 from wavecoder.train.job import Job, Outcome
-from wavecoder.train.worker import _foreseen, main, settings
+from wavecoder.train.sft import settings
+from wavecoder.train.worker import _foreseen, _see_one_gpu, main
 
 JobFolder = Callable[..., Path]
 SLOW = pytest.mark.slow
@@ -320,6 +322,48 @@ def test_a_batch_that_cannot_be_reached_is_refused(job_folder: JobFolder) -> Non
     job = Job.load(job_folder(batch=5))
     with pytest.raises(ConfigError, match="batch of 5 rows is no multiple of 2 rows on each of 1"):
         settings(job)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "seen", "wanted"),
+    [(1, "2,3", "2"), (1, None, "0"), (1, "", ""), (2, "2,3", "2,3"), (2, None, None)],
+)
+def test_one_process_sees_one_gpu(
+    job_folder: JobFolder,
+    monkeypatch: pytest.MonkeyPatch,
+    gpus: int,
+    seen: str | None,
+    wanted: str | None,
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if seen is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen)
+    _see_one_gpu(Job.load(job_folder(gpus=gpus)))
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == wanted
+
+
+def test_a_base_with_sampling_numbers_and_no_do_sample_is_saved(
+    job_folder: JobFolder, tiny: Callable[[str], Path], tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(tiny("llama"), base)
+    numbers = {"temperature": 0.6, "top_p": 0.9, "eos_token_id": 0}
+    (base / "generation_config.json").write_text(json.dumps(numbers))
+    folder = job_folder(base=base, epochs=1, train=4, steps=1)
+    assert main(folder) == 0
+    saved = Job.load(folder).output / "checkpoint" / "generation_config.json"
+    assert json.loads(saved.read_text()).items() >= {**numbers, "do_sample": True}.items()
+
+
+def test_a_base_without_weights_is_refused_in_a_sentence(
+    job_folder: JobFolder, tiny: Callable[[str], Path], tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(tiny("llama"), base)
+    (base / "model.safetensors").unlink()
+    folder = job_folder(base=base)
+    assert main(folder) == 1
+    assert "cannot be loaded" in _outcome(Job.load(folder)).detail
 
 
 def test_errors_of_memory_and_disk_are_known() -> None:

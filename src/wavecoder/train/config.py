@@ -53,7 +53,7 @@ class Precision(StrEnum):
     """The numbers that training calculates in."""
 
     AUTO = "auto"
-    """bf16 on a GPU that has it, fp32 elsewhere."""
+    """bf16 on GPUs, fp32 elsewhere."""
     BF16 = "bf16"
     FP32 = "fp32"
 

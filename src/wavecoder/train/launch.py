@@ -1,10 +1,11 @@
 """How training is started: one process, or `accelerate launch` with every setting on its line.
 
 A line starts the same training on every machine: no configuration file of its user is read, and
-nothing is asked. Several machines need the job's folder at the same path.
+nothing is asked. Several machines need the job's folder on a disk they share.
 """
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -12,11 +13,11 @@ import sys
 from pathlib import Path
 
 from wavecoder.errors import ConfigError
-from wavecoder.train.config import Adapter, Precision, Sharding
+from wavecoder.train.config import Precision, Sharding
 from wavecoder.train.job import Job
 from wavecoder.train.shapes import shape_of_name
 
-__all__ = ["LAYERS", "command", "devices", "fsdp_version", "loaded_once", "text"]
+__all__ = ["LAYERS", "command", "devices", "fsdp_version", "text"]
 
 _WORKER = "wavecoder.train.worker"
 _PORT = 29500  # accelerate's own
@@ -87,7 +88,9 @@ def _sharding(job: Job, nodes: int) -> list[str]:
             *(("--fsdp_transformer_layer_cls_to_wrap", layer) if layer else ()),
             # Each process saves its part; the worker writes the last checkpoint whole by itself.
             *("--fsdp_state_dict_type", "SHARDED_STATE_DICT"),
-            *("--fsdp_cpu_ram_efficient_loading", "true" if loaded_once(job) else "false"),
+            # It has one process load the model and deal it out, in theory: transformers 5.23 reads
+            # the weights in each of them all the same.
+            *("--fsdp_cpu_ram_efficient_loading", "false"),
             *("--fsdp_offload_params", "false"),
         ]
     # What accelerate is not told here it takes from the worker's own settings.
@@ -115,8 +118,7 @@ def fsdp_version(job: Job) -> int:
     """Return the version of PyTorch's FSDP that the optimizer runs under.
 
     2 is the one that is kept up. transformers' Adafactor stops under it (its factored state is no
-    DTensor) and is left with 1, whose shards are flat: the paper's own way, and not tried here, as
-    accelerate starts it on GPUs alone.
+    DTensor) and is left with 1, whose shards are flat: the paper's own way.
     """
     return 1 if job.optimizer == "adafactor" else 2
 
@@ -130,17 +132,6 @@ def _fsdp_flags(job: Job) -> list[str]:
         *("--fsdp_use_orig_params", "true"),
         *("--fsdp_sync_module_states", "false"),
     ]
-
-
-def loaded_once(job: Job) -> bool:
-    """Say whether one process of a machine loads the model for all of them.
-
-    FSDP 2 deals the weights out. With an adapter, and now and then between processes on a CPU, one
-    of them is aborted over it (torch 2.13), and version 1 would have to move the whole model to
-    each GPU.
-    """
-    deals = job.sharding is Sharding.FSDP and fsdp_version(job) == 2
-    return deals and job.gpus > 0 and job.adapter is Adapter.NONE
 
 
 def text(job: Job, folder: Path, *, nodes: int = 1) -> str:
@@ -157,7 +148,10 @@ def text(job: Job, folder: Path, *, nodes: int = 1) -> str:
 
 
 def devices() -> list[tuple[str, int]]:
-    """Return name and bytes of memory of each NVIDIA GPU here; torch is not asked."""
+    """Return name and bytes of memory of each NVIDIA GPU that may be used here.
+
+    torch is not asked, and `CUDA_VISIBLE_DEVICES` is minded, as numbers or as UUIDs.
+    """
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
@@ -166,7 +160,14 @@ def devices() -> list[tuple[str, int]]:
         found = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):  # it is there, and its driver is not
         return []
-    return _parsed(found.stdout)
+    every, seen = _parsed(found.stdout), os.environ.get("CUDA_VISIBLE_DEVICES")
+    if seen is None:
+        return every
+    names = [name.strip() for name in seen.split(",")]
+    names = [name for name in names if name and name != "-1"]
+    if all(name.isdigit() for name in names):
+        return [every[int(name)] for name in names if int(name) < len(every)]
+    return every[: len(names)]
 
 
 def _parsed(answer: str) -> list[tuple[str, int]]:

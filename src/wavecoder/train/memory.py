@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from wavecoder.train.config import Adapter, Precision, Sharding
 from wavecoder.train.job import Job
-from wavecoder.train.launch import loaded_once
 from wavecoder.train.shapes import ModelShape, shape_of, shape_of_name
 
 __all__ = [
@@ -296,9 +295,9 @@ def _logits(job: Job, shape: ModelShape, tokens: int) -> float:
 def host(job: Job, shape: ModelShape) -> int:
     """Return the bytes of its own memory that a machine with GPUs needs; 0 on a CPU.
 
-    Every process loads the model there before it is moved. With FSDP one may do it for all, and at
-    the end it holds all weights again, with the copy that is saved. QLoRA's base is loaded onto the
-    GPU, and once more beside it to be merged.
+    Every process loads the model there before it is moved. With FSDP one holds all weights again at
+    the end, with the copy that is saved. QLoRA's base is loaded onto the GPU, and once more beside
+    it to be merged.
     """
     if not job.gpus:
         return 0
@@ -306,7 +305,7 @@ def host(job: Job, shape: ModelShape) -> int:
     if job.adapter is Adapter.QLORA:
         return saved if job.merge else 0
     held = shape.parameters * _weight_format(job)
-    loaded = held * (1 if loaded_once(job) else job.gpus)
+    loaded = held * job.gpus
     if job.adapter is Adapter.NONE and job.sharding is Sharding.FSDP:
         return max(loaded, held + (saved if job.precision is Precision.BF16 else 0))
     return loaded

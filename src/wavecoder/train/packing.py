@@ -5,6 +5,7 @@ and with random weights, reads two dialogues in one row as TRL gives them to it,
 """
 
 import importlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,8 @@ def holds(folder: Path, attention: str) -> str | None:
     named = f"{config.model_type} with {attention} attention"
     # flash attention has no CPU version and no fp32 one; bf16 keeps 8 bits.
     flash = attention.startswith("flash")
-    where, dtype = ("cuda", torch.bfloat16) if flash else ("cpu", torch.float32)
+    own = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    where, dtype = (own, torch.bfloat16) if flash else ("cpu", torch.float32)
     options = {} if attention == "auto" else {"attn_implementation": attention}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

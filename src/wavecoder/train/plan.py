@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wavecoder.train.config import Adapter, Sharding
 from wavecoder.train.job import Job
-from wavecoder.train.launch import fsdp_version, loaded_once, text
+from wavecoder.train.launch import text
 from wavecoder.train.memory import USABLE, Memory, ModelShape, estimate, host
 
 __all__ = ["describe", "packed_rows", "padded_tokens", "steps_of"]
@@ -242,15 +242,17 @@ def _host(job: Job, shape: ModelShape) -> list[str]:
     lines = []
     size = host(job, shape)
     if size:
-        each = "" if job.gpus == 1 or loaded_once(job) else f", {job.gpus} processes at once"
+        each = "" if job.gpus == 1 else f", {job.gpus} processes at once"
         lines.append(
             _row(
                 "host", f"{size / 1e9:.2f} GB of each machine's own memory to load the model{each}"
             )
         )
-    if job.gpus and job.sharding is Sharding.FSDP and fsdp_version(job) == 1:
-        lines.append(_row("untried", "adafactor with FSDP, which then has to be version 1"))
-    return lines
+    untried = {
+        "FSDP with an 8-bit optimizer": job.sharding is Sharding.FSDP and "8bit" in job.optimizer,
+        "DeepSpeed": job.sharding in (Sharding.ZERO2, Sharding.ZERO3),
+    }
+    return [*lines, *(_row("untried", what) for what, asked in untried.items() if asked)]
 
 
 def _started(job: Job, folder: Path, nodes: int) -> str:
@@ -259,5 +261,5 @@ def _started(job: Job, folder: Path, nodes: int) -> str:
         return line
     return (
         f"on each of the {nodes} machines, with RANK=0 to RANK={nodes - 1} and HEAD the address of "
-        f"that with 0, the job's folder at the same path:\n{' ' * 14}{line}"
+        f"that with 0, the job's folder on a disk they share:\n{' ' * 14}{line}"
     )

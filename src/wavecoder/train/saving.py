@@ -94,6 +94,8 @@ def _write_merged(job: Job, folder: Path, tokenizer: Any, generation: Any) -> No
     """Add the adapter to the base as it was before any quantization."""
     peft: Any = importlib.import_module("peft")
     transformers: Any = importlib.import_module("transformers")
+    # ZeRO 3 would share the base out among processes that do not come here.
+    importlib.import_module("transformers.integrations.deepspeed").unset_hf_deepspeed_config()
     base = transformers.AutoModelForCausalLM.from_pretrained(job.base, dtype=kept(job))
     model = peft.PeftModel.from_pretrained(base, job.output / "adapter").merge_and_unload()
     model.config.eos_token_id = tokenizer.eos_token_id

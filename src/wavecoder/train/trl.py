@@ -98,6 +98,11 @@ def _check_libraries(job: Job) -> None:
             "QLoRA holds weights in 4 bits, which needs a GPU, and none is used. "
             "Set train.adapter: lora."
         )
+    if job.adapter is Adapter.QLORA and job.sharding in (Sharding.FSDP, Sharding.ZERO3):
+        raise ConfigError(
+            f"train.adapter is qlora and train.sharding {job.sharding.value}, and weights in 4 "
+            f"bits are not shared out. Set train.sharding: none, or zero2, or train.adapter: lora."
+        )
 
 
 def _settings(job: Job, folder: Path) -> dict[str, Any]:
@@ -244,9 +249,6 @@ def _environment(job: Job) -> dict[str, str]:
     found = {**os.environ, "WAVECODER_TRAIN_WATCHED": "1", "TOKENIZERS_PARALLELISM": "false"}
     if job.gpus == 0:
         found["CUDA_VISIBLE_DEVICES"] = ""
-    elif job.gpus == 1:
-        # One process that sees several GPUs spreads each batch over them, which TRL refuses.
-        found["CUDA_VISIBLE_DEVICES"] = (found.get("CUDA_VISIBLE_DEVICES") or "0").split(",")[0]
     return found
 
 

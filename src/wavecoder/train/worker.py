@@ -21,7 +21,7 @@ from typing import Any
 
 from wavecoder.artifact import write_text
 from wavecoder.errors import ConfigError, MissingExtraError, TrainingError, WaveCoderError
-from wavecoder.train import packing
+from wavecoder.train import packing, sharded
 from wavecoder.train.bases import load_tokenizer
 from wavecoder.train.callbacks import (
     Course,
@@ -32,11 +32,12 @@ from wavecoder.train.callbacks import (
     last_whole,
     peak_bytes,
 )
-from wavecoder.train.config import Adapter, Precision, Sharding
+from wavecoder.train.config import Adapter, Sharding
 from wavecoder.train.job import Job, Outcome
 from wavecoder.train.saving import kept, save
+from wavecoder.train.sft import settings, trainer_class
 
-__all__ = ["WATCHED", "main", "settings", "trainer_class"]
+__all__ = ["WATCHED", "main"]
 
 WATCHED = "WAVECODER_TRAIN_WATCHED"
 """Environment variable: standard input is a pipe whose other end the parent holds."""
@@ -48,6 +49,7 @@ def main(folder: Path) -> int:
     What nobody foresaw is raised: its traceback is in the log, and there is no outcome.
     """
     job = Job.load(folder)
+    _see_one_gpu(job)
     job.output.mkdir(parents=True, exist_ok=True)
     job.work.mkdir(parents=True, exist_ok=True)
     try:
@@ -63,6 +65,13 @@ def main(folder: Path) -> int:
     if int(os.environ.get("RANK", "0")) == 0:
         _write(job, outcome)
     return 0
+
+
+def _see_one_gpu(job: Job) -> None:
+    """Hide others from a process that is alone: it would spread each batch, which TRL refuses."""
+    if job.gpus == 1 and "WORLD_SIZE" not in os.environ:
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+        os.environ["CUDA_VISIBLE_DEVICES"] = seen.partition(",")[0]
 
 
 def _write(job: Job, outcome: Outcome) -> None:
@@ -125,7 +134,7 @@ def _trainer(job: Job, folder: Path, resume: Path | None) -> tuple[Any, Course]:
         **settings(job), eval_on_start=held_out is not None and resume is None
     )
     if job.sharding is Sharding.FSDP and job.gpus == 0:
-        _allow_fsdp_on_cpu()
+        sharded.allow_on_cpu()
     _clear(job, resume)
     tokenizer = load_tokenizer(job.base)
     tokenizer.chat_template = job.chat_template
@@ -139,6 +148,7 @@ def _trainer(job: Job, folder: Path, resume: Path | None) -> tuple[Any, Course]:
     )
     # The loss is per token of all processes whatever the architecture's forward takes.
     trainer.model_accepts_loss_kwargs = True
+    sharded.in_full(trainer, job)
     trainer.remove_callback(transformers.PrinterCallback)
     rows_an_epoch = len(trainer.train_dataset)
     course = Course(
@@ -149,115 +159,6 @@ def _trainer(job: Job, folder: Path, resume: Path | None) -> tuple[Any, Course]:
     )
     trainer.add_callback(course)
     return trainer, course
-
-
-def settings(job: Job) -> dict[str, Any]:
-    """Return the arguments of TRL's SFTConfig.
-
-    Raises:
-        ConfigError: `batch` cannot be reached with so many rows a device.
-    """
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    together = job.per_device_batch * processes
-    if job.batch % together:
-        raise ConfigError(
-            f"A batch of {job.batch} rows is no multiple of {job.per_device_batch} rows on each of "
-            f"{processes} processes. Set train.per_device_batch to a divisor of "
-            f"{job.batch / processes:g}."
-        )
-    return {
-        "output_dir": str(job.work),
-        "num_train_epochs": job.epochs,
-        "per_device_train_batch_size": job.per_device_batch,
-        "per_device_eval_batch_size": job.per_device_batch,
-        "gradient_accumulation_steps": job.batch // together,
-        "learning_rate": job.learning_rate,
-        "optim": job.optimizer,
-        "lr_scheduler_type": job.schedule,
-        "warmup_steps": job.warmup_steps,
-        "weight_decay": job.weight_decay,
-        "max_grad_norm": job.max_grad_norm,
-        "seed": job.seed,
-        "data_seed": job.seed,
-        "bf16": job.precision is Precision.BF16,
-        "use_cpu": job.gpus == 0,
-        "gradient_checkpointing": job.gradient_checkpointing,
-        "packing": job.packing,
-        "eval_packing": False,
-        # Nothing is ever longer; None spares a pass over the rows.
-        "max_length": job.max_length if job.packing else None,
-        "eos_token": job.eos_token,
-        "logging_steps": 1,
-        "logging_nan_inf_filter": False,
-        "save_strategy": "no",  # `Course` decides when
-        "eval_strategy": "no",
-        "report_to": [],
-        "disable_tqdm": True,
-        "dataloader_pin_memory": job.gpus > 0,
-    }
-
-
-def trainer_class() -> Any:
-    """Return TRL's SFTTrainer with a held-out loss that is exact: a mean over response tokens.
-
-    transformers averages the means of batches, where a short batch counts as much as a long one.
-    """
-    torch: Any = importlib.import_module("torch")
-    trl: Any = importlib.import_module("trl")
-    dataclasses: Any = importlib.import_module("dataclasses")
-
-    class Trainer(trl.SFTTrainer):  # type: ignore[misc]  # an untyped base
-        data_collator: Any
-
-        def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
-            """Pad what is held out even where packing is on, so that each dialogue is one row."""
-            collator = self.data_collator
-            self.data_collator = dataclasses.replace(collator, padding_free=False)
-            try:
-                return super().get_eval_dataloader(eval_dataset)
-            finally:
-                self.data_collator = collator
-
-        def evaluation_loop(self, *args: Any, **more: Any) -> Any:
-            """Put the exact loss where transformers has its own."""
-            self.held_out = torch.zeros(2, dtype=torch.float64)
-            with torch.random.fork_rng():  # or dropout would depend on what is held out
-                output = super().evaluation_loop(*args, **more)
-            loss, tokens = self.held_out.tolist()
-            output.metrics["eval_loss"] = loss / max(tokens, 1.0)
-            return output
-
-        def prediction_step(
-            self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None
-        ) -> Any:
-            """Add up the losses and tokens of each dialogue, over all processes."""
-            inputs = self._prepare_inputs(inputs)
-            with torch.no_grad(), self.compute_loss_context_manager():
-                output = model(**inputs, use_cache=False, fused_lm_head=True)
-            tokens = output.label_mask.sum(dim=-1)
-            losses = -output.log_probs.float().sum(dim=-1)
-            # Only rows can be told from those that fill up the last batch of several processes.
-            both = self.accelerator.gather_for_metrics(torch.stack([losses, tokens], dim=1))
-            self.held_out += both.double().sum(dim=0).cpu()
-            return losses.sum() / tokens.sum().clamp(min=1), None, None
-
-        def create_model_card(self, *args: Any, **more: Any) -> None:
-            """Leave it: a checkpoint's card is ours."""
-
-    return Trainer
-
-
-def _allow_fsdp_on_cpu() -> None:
-    """Make accelerate shard between processes on one CPU, which its line has no word for.
-
-    accelerate 1.15 turns FSDP on only for the kinds of devices it lists (state.py), and CPUs are
-    not among them; the code behind it needs nothing that gloo lacks.
-    """
-    accelerate: Any = importlib.import_module("accelerate")
-    kinds: Any = importlib.import_module("accelerate.utils").DistributedType
-    shared = accelerate.PartialState._shared_state
-    if shared.get("distributed_type") == kinds.MULTI_CPU:
-        shared["distributed_type"] = kinds.MULTI_GPU
 
 
 def _clear(job: Job, resume: Path | None) -> None:
@@ -288,12 +189,23 @@ def _load(job: Job) -> Any:
         options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0"))}
     dtype = torch.float32 if job.adapter is Adapter.NONE else kept(job)
     try:
-        return transformers.AutoModelForCausalLM.from_pretrained(job.base, dtype=dtype, **options)
-    except (ValueError, KeyError, ImportError) as error:
+        model = transformers.AutoModelForCausalLM.from_pretrained(job.base, dtype=dtype, **options)
+    except (ValueError, KeyError, ImportError, OSError) as error:
+        if _is_space(error) or _is_memory(error):
+            raise
         raise ConfigError(
             f"The base {job.base} cannot be loaded: {_line(error)}. Name another base, or other "
             f"train.attention, or save it again."
         ) from error
+    _mend(model.generation_config)
+    return model
+
+
+def _mend(generation: Any) -> None:
+    """Let a base's sampling numbers mean what they say; without `do_sample` they are not saved."""
+    numbers = ("temperature", "top_p", "top_k", "typical_p", "min_p")
+    if any(getattr(generation, name, None) is not None for name in numbers):
+        generation.do_sample = True
 
 
 def _adapter(job: Job) -> Any:
@@ -333,7 +245,13 @@ def _is_memory(error: BaseException) -> bool:
     # By name: where memory is too small to import torch, this cannot import it either.
     kinds = {kind.__name__ for kind in type(error).__mro__}
     return bool(kinds & {"MemoryError", "OutOfMemoryError"}) or any(
-        words in str(error) for words in ("can't allocate memory", "CUDA out of memory")
+        words in str(error)
+        for words in (
+            "can't allocate memory",
+            "CUDA out of memory",
+            "CUDA error: out of memory",
+            "CUBLAS_STATUS_ALLOC_FAILED",
+        )
     )
 
 
