@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -67,6 +68,16 @@ def test_a_judge_that_refuses_all_is_named_so(fake_server: Serve, tmp_path: Path
     assert "refuses nearly everything" in table["judge"]["rubber_stamp"]
     assert table["graders"]["all"]["falsely_refused"]["share"] == 1.0
     assert table["rules"]["judge"]
+
+
+def test_a_judge_that_is_none_of_one_task_is_named_so(fake_server: Serve, tmp_path: Path):
+    result = go(plan(stage(fake_server(refuse=0.0)), sample=12), tmp_path)
+    for one in result.graded:
+        refused = one.case.task.name == "generation" or not one.case.good
+        one.judge = [replace(grade, refused=refused) for grade in one.judge]
+    named = as_table(result)["judge"]["rubber_stamp"]
+    assert named.startswith("Of generation: this judge refuses nearly everything: 100% of what")
+    assert named.count("Of ") == 1
 
 
 def test_a_judge_that_guesses_is_unstable_and_named_so(fake_server: Serve, tmp_path: Path):

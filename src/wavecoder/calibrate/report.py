@@ -134,11 +134,27 @@ def _judge(result: Result) -> dict[str, Any]:
         "caught_alone": len(only),
         "tokens_per_caught_alone": tokens / len(only) if only else None,
         "cost_per_caught_alone": cost / len(only) if only and cost is not None else None,
-        "rubber_stamp": rubber_stamp(
-            share(one.by("judge") for one in rows if not one.case.good),
-            share(one.by("judge") for one in rows if one.case.good),
-        ),
+        "rubber_stamp": _stamp(rows),
     }
+
+
+def _stamp(rows: Sequence[Graded]) -> str | None:
+    """Return why the judge is none: of all tasks together, or else of some."""
+    whole = rubber_stamp(*_shares(rows))
+    if whole is not None:
+        return whole
+    found = []
+    for task in sorted({one.case.task.name for one in rows}):
+        why = rubber_stamp(*_shares([one for one in rows if one.case.task.name == task]))
+        if why is not None:
+            found.append(f"Of {task}: {why[0].lower()}{why[1:]}")
+    return " ".join(found) or None
+
+
+def _shares(rows: Sequence[Graded]) -> tuple[Share, Share]:
+    """Return what the judge refuses of the planted defects, and of what is good."""
+    bad = share(one.by("judge") for one in rows if not one.case.good)
+    return bad, share(one.by("judge") for one in rows if one.case.good)
 
 
 def _says(one: Graded, name: str) -> bool:
