@@ -151,6 +151,16 @@ def test_scores_are_printed_and_kept_with_a_report(tmp_path: Path):
     assert "already complete" in again.stderr
     shown = wavecoder("show", tmp_path / "run").stdout
     assert "evaluate: 3 in, 3 kept" in shown
+    assert "pass@1   66.7" in shown
+
+
+def test_a_run_that_measures_prints_the_scores(tmp_path: Path):
+    samples, _ = human_eval(tmp_path)
+    table = {"answers": str(samples), "benchmarks": ["humaneval"], "partial": True}
+    (tmp_path / "recipe.yaml").write_text(json.dumps({"evaluate": table}))
+    done = wavecoder("run", tmp_path / "recipe.yaml", "-o", tmp_path / "run")
+    assert "humaneval  both         3        1  pass@1   66.7  20.8 – 93.9" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("evaluate: ")
 
 
 def test_one_rule_alone(tmp_path: Path):

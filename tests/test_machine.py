@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from wavecoder import machine
@@ -37,6 +40,17 @@ def test_what_a_container_may_use_counts_but_not_its_file_cache(system):
     assert free_memory() == 4000 * 1024
     system(max="1000\n", current="700\n", stat="anon 300\ninactive_file 400\n")
     assert free_memory() == 700
+
+
+def test_what_the_shell_allows_counts():
+    script = "from wavecoder.machine import free_memory; print(free_memory())"
+    said = subprocess.run(
+        ["bash", "-c", 'ulimit -v 200000; exec "$@"', "x", sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(said.stdout) == 200_000 * 1024
 
 
 def test_too_little_is_one_sentence(system):

@@ -142,7 +142,7 @@ def test_a_wrong_recipe_is_one_sentence(recipe: Path, tmp_path: Path, override: 
     [
         ("collect: [", "is not YAML"),
         ("- a list", "no table of stages"),
-        ("collect: 3", "valid dictionary"),
+        ("collect: 3", "a table should be there, got 3"),
         ("seed: x\ncollect: {}", "seed: .*valid integer"),
         ("", "no table for a stage"),
     ],

@@ -46,6 +46,25 @@ def test_a_part_without_outcomes_tells_how_far_it_is(lines, clock):
     assert said()[-1] == "select: 4000 of 5000 done, 1000 kept, 3000 rejected, 2 s left"
 
 
+def test_what_takes_more_than_a_second_is_told_in_seconds_each(lines, clock):
+    shown, said = lines
+    shown.start("train", 60, 0)
+    shown.step("steps", 8, 18)
+    clock(16)
+    shown.step("steps", 13, 18)
+    assert said()[-1] == "train: 13 of 18 steps, 3.2 s each, 16 s left"
+
+
+def test_what_begins_anew_has_figures_of_its_own(lines, clock):
+    shown, said = lines
+    shown.start("train", 60, 0)
+    shown.step("steps", 18, 18)
+    shown.figures({"held-out loss": 1.5})
+    clock(10)
+    shown.step("steps", 0, 18)
+    assert said()[-1] == "train: 0 of 18 steps"
+
+
 def test_lines_come_now_and_then(lines, clock):
     shown, said = lines
     shown.start("collect", None, 0)

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from wavecoder.artifact import Artifact, Rows, schema_of
 from wavecoder.errors import ArtifactError, ConfigError, StaleArtifactError, StoppedError
 from wavecoder.records import ChatReply, Figure, FinishReason, Rejected
-from wavecoder.stage import Context, OnExisting, retry_stage, run_stage
+from wavecoder.stage import Context, OnExisting, _changes, retry_stage, run_stage
 
 Make = Callable[..., Context]
 
@@ -70,6 +70,15 @@ def test_the_same_again_is_skipped(make_context: Make):
     again = Numbers()
     run_stage(again, make_context("numbers"))
     assert again.seen == []
+
+
+def test_what_changed_in_a_list_is_said_by_its_place():
+    long = {"hub": None, "split": "train", "revision": None, "weight": 1.0}
+    same = {"seed": 0, "data_version": 1, "upstream": None}
+    old, new = (
+        {"identity": {"data": [long, {**long, "sha256": sha}]}, **same} for sha in ("ab", "cd")
+    )
+    assert _changes(old, new) == 'data.1.sha256: "ab" then, "cd" now'
 
 
 def test_another_config_is_stale_and_says_what_changed(make_context: Make):

@@ -183,6 +183,7 @@ def test_it_is_shown_to_a_person_and_as_json(stopped):
         "failed": {"model_failed": 3},
         "total": 20,
         "target": None,
+        "variants": {},
         "done": 13,
         "pending": 7,
     }

@@ -121,7 +121,7 @@ def recipe(bases: Path, tmp_path: Path) -> Recipe:
         (ROWS, {"base": "endless"}, "names no token that ends a text. Name one with train.eos_"),
         (ROWS, {"data": []}, "train has nothing to train on"),
         ([], {}, "rows.json has no rows. Give another dataset under train.data."),
-        ([{"text": "a"}], {}, "rows.json can be trained on: it has the columns text. Give one"),
+        ([{"text": "a"}], {}, "the first: The row has no instruction; it has text. Give one with"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_written(
@@ -161,7 +161,7 @@ def test_a_tuned_model_is_shown_and_exported_with_its_card(recipe: Recipe, tmp_p
         "train: complete, 21 of 21 done: 20 accepted, 1 refused" in wavecoder("status", out).stdout
     )
     shown = wavecoder("show", out).stdout
-    assert "1  missing_field" in shown
+    assert "1  missing_field, first: rows.json:21: " in shown
     assert "tuned: 16 dialogues an epoch, 8 steps, held-out loss 5." in shown
     own = out / "5-train" / "files" / "tuned" / "checkpoint" / "README.md"
     assert "# tuned/checkpoint\n" in own.read_text()
@@ -210,6 +210,29 @@ def test_a_dry_run_of_a_base_of_which_nothing_is_known_says_why(recipe: Recipe, 
     assert "Cannot fetch the base nowhere/nothing" in said(done)
 
 
+def test_what_is_prepared_for_several_machines_is_what_is_planned(recipe: Recipe, tmp_path: Path):
+    path, out = recipe([*ROWS, *ROWS[:3]], batch=16, held_out=0), tmp_path / "run"
+    many = ["train", path, "-o", out, "--gpus", 4, "--nodes", 2]
+    done = wavecoder(*many[:-1], 3, "--dry-run")
+    assert "split evenly among 12 processes" in said(done)
+    assert "Set train.batch to a multiple of 12." in said(done)
+    assert said(wavecoder(*many)).startswith("train.nodes is 2, and this command trains on its own")
+    done = wavecoder(*many, "--prepare")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("3 of 23 dialogues repeat another word for word.\n\n")
+    assert "4 x GPU of 80 GB (assumed) in each of 2 machines" in done.stdout
+    assert "a step: 8 x 2 rows at once, gathered 1 times" in done.stdout
+    assert done.stdout.endswith("give this command again without --prepare and --nodes.\n")
+    job = json.loads((out / "5-train" / "work" / "tuned" / "job" / "job.json").read_text())
+    assert (job["per_device_batch"], job["steps"], job["gpus"]) == (2, 4, 4)
+
+
+def test_no_gpu_may_be_asked_for(recipe: Recipe, tmp_path: Path):
+    done = wavecoder("train", recipe(), "-o", tmp_path / "run", "--dry-run", "--gpus", 0)
+    assert done.returncode == 0, done.stderr
+    assert ", every weight, fp32, on the CPU\n" in done.stdout
+
+
 def test_a_printed_line_trains_and_the_same_command_takes_what_came_out(
     recipe: Recipe, tmp_path: Path
 ):
@@ -220,6 +243,7 @@ def test_a_printed_line_trains_and_the_same_command_takes_what_came_out(
     assert done.stdout.endswith(
         "When all of it has ended, give this command again without --prepare.\n"
     )
+    assert "\n  tuned: prepared\n" in wavecoder("status", out).stdout
     line = done.stdout.split("  start ")[1].splitlines()[0].strip()
     assert not (out / "5-train" / "files" / "tuned" / "outcome.json").exists()
     subprocess.run(line, shell=True, check=True, capture_output=True, env=ENVIRONMENT)
@@ -299,7 +323,9 @@ def test_ctrl_c_ends_after_a_step_and_the_command_it_prints_goes_on(recipe: Reci
     assert training.is_worker_gone()
     assert "Stopped after step 1 of 16. The checkpoint of step 1 is kept; the same" in words
     assert "Traceback" not in words
-    assert "train: stopped half-way" in wavecoder("status", out).stdout
+    said_of_it = wavecoder("status", out).stdout
+    assert "train: stopped half-way" in said_of_it
+    assert "\n  tuned: stopped at step 1 of 16; the same command goes on\n" in said_of_it
     assert "has no complete stage yet" in said(wavecoder("show", out))
     go_on = words.split("To go on: ")[1].splitlines()[0]
     subprocess.run(go_on, shell=True, check=True, capture_output=True, env=ENVIRONMENT)

@@ -1,6 +1,7 @@
 """What the machine has, so that a stage can say what it needs before it begins."""
 
 import re
+import resource
 from pathlib import Path
 
 from wavecoder.errors import ConfigError
@@ -23,7 +24,13 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 def free_memory() -> int | None:
-    """Return the bytes that programs may still take; None where the system does not tell."""
+    """Return the bytes that a program may still take; None where the system does not tell."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)  # `ulimit -v`
+    free = _free()
+    return free if free is None or limit == resource.RLIM_INFINITY else min(free, limit)
+
+
+def _free() -> int | None:
     try:
         lines = _MEMINFO.read_text(encoding="ascii").splitlines()
         (kibibytes,) = (line.split()[1] for line in lines if line.startswith("MemAvailable:"))

@@ -18,6 +18,14 @@ M = TypeVar("M", bound=BaseModel)
 __all__ = ["configure", "load_plugin", "nearest", "plugin_names", "validate"]
 
 
+_LONG = 60  # characters of a value in a message
+_WORDS = {
+    **dict.fromkeys(("tuple_type", "list_type", "set_type"), "a list should be there"),
+    **dict.fromkeys(("dict_type", "mapping_type", "model_type"), "a table should be there"),
+}
+"""What stands in YAML, where pydantic names Python's types."""
+
+
 def nearest(name: str, known: list[str]) -> str:
     """Return ` Did you mean 'x'?`, or `` when nothing in `known` is near `name`, in any case."""
     small = {one.lower(): one for one in reversed(known)}
@@ -99,8 +107,10 @@ def validate(model: type[M], table: Mapping[str, Any], where: str) -> M:
         )
     if first["type"] == "missing":
         raise ConfigError(f"{place} is required and is not there. Add it.")
-    message = first["msg"].removeprefix("Value error, ")
-    raise ConfigError(f"{place}: {message}, got {first['input']!r}. Mend it there.")
+    message = _WORDS.get(first["type"], first["msg"].removeprefix("Value error, ")).rstrip(".")
+    got = repr(first["input"])
+    shown = "" if isinstance(first["input"], Mapping) or len(got) > _LONG else f", got {got}"
+    raise ConfigError(f"{place}: {message}{shown}. Mend it there.")
 
 
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

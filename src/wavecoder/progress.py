@@ -63,6 +63,7 @@ class _Count:
         if what != self.step or done < self.step_done:
             self.step, self.step_before = what, done
             self.step_started = time.monotonic()
+            self.figures.clear()  # they were of what was done before
         self.step_done, self.step_total = done, total
 
     @property
@@ -99,7 +100,7 @@ class _Count:
         words = f"{self.step_done:,}{of} {self.step}"
         rate, left = self.rate(), self.seconds_left()
         if rate is not None:
-            words += f", {rate:,.0f} a second"
+            words += f", {rate:,.0f} a second" if rate >= 1 else f", {1 / rate:,.1f} s each"
         return words if left is None else f"{words}, {duration(left)} left"
 
     def words(self) -> str:

@@ -447,11 +447,11 @@ def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Return a nested mapping as one level of dotted keys."""
-    if isinstance(value, dict) and value:
+    """Return nested mappings and lists as one level of dotted keys: `sources.0.path`."""
+    if isinstance(value, dict | list) and value:
         return {
             name: leaf
-            for key, child in value.items()
+            for key, child in (enumerate(value) if isinstance(value, list) else value.items())
             for name, leaf in _flat(child, f"{prefix}.{key}" if prefix else str(key)).items()
         }
     return {prefix: value}

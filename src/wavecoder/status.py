@@ -46,6 +46,8 @@ class StageStatus:
     """The stage ends once so many are accepted."""
     journaled: bool = True
     """False: the outcomes of this stage are on disk only once it is complete."""
+    variants: Mapping[str, str] = field(default_factory=dict)
+    """Of a `train` that is begun: how far each is, in words."""
 
     @property
     def done(self) -> int:
@@ -196,6 +198,12 @@ def _complete(name: str, folder: Path, kept: dict[str, int]) -> StageStatus | No
 
 def _half_way(name: str, folder: Path, kept: Mapping[str, int], state: str) -> StageStatus:
     """Return a stage that is begun and not complete, from its journal."""
+    if name == "train":
+        from wavecoder.train.variants import variants
+
+        names = _table(folder / "config.yaml", yaml.safe_load).get("variants") or {}
+        far = variants(folder, names, stopped=state == "stopped")
+        return StageStatus(name, state, journaled=False, variants=far)
     if not Journal(folder).path.exists():
         return StageStatus(name, state, journaled=False)
     accepted, rejected = _count(folder)

@@ -1,12 +1,15 @@
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from wavecoder.errors import ConfigError, ModelNotFoundError
-from wavecoder.train.bases import check, content, load_tokenizer, locate
+from wavecoder.train.bases import _holding, check, content, load_tokenizer, locate
 
 Tiny = Callable[[str], Path]
 
@@ -23,6 +26,34 @@ def test_an_adapter_is_no_base(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text(json.dumps(table), "utf-8")
     with pytest.raises(ConfigError, match=r"holds an adapter.*Name its own base, bigcode/starcod"):
         locate(str(tmp_path), None)
+
+
+@pytest.mark.parametrize("text", ['{"a":', "[]"])
+def test_a_damaged_config_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"config\.json cannot be read: .*Get the base model aga"):
+        check(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("base", "words"),
+    [
+        ("smollm2-135m-instruct", "Write local:smollm2-135m-instruct."),
+        ("./model.gguf", "Write local:./model.gguf."),
+        ("tiny/config.json", "The base tiny/config.json is a file. Name its folder, tiny."),
+    ],
+)
+def test_what_is_there_under_another_name_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base: str, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny").mkdir()
+    for name in ("model.gguf", "tiny/config.json"):
+        (tmp_path / name).touch()
+    for refuse in (check, lambda name: locate(name, None)):
+        with pytest.raises(ConfigError) as caught:
+            refuse(base)
+        assert str(caught.value).endswith(words)
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
@@ -69,9 +100,27 @@ def test_a_file_that_is_no_gguf_is_one_sentence(
     (tmp_path / "odd.gguf").write_bytes(b"no model")
     with pytest.raises(ConfigError) as caught:
         locate(f"local:{tmp_path / 'odd.gguf'}", None)
-    assert "odd.gguf cannot be read: " in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert not list((tmp_path / "cache").rglob("*.partial"))
+    assert str(caught.value) == (
+        f"{tmp_path / 'odd.gguf'} is damaged, not whole, or no GGUF file. Get it again."
+    )
+    assert list((tmp_path / "cache" / "checkpoints").iterdir()) == []
+
+
+def test_who_waited_for_a_lock_that_went_away_takes_the_new_one(tmp_path: Path) -> None:
+    path, order = tmp_path / "lock", []
+    with ThreadPoolExecutor() as pool:
+        with _holding(path):
+
+            def wait() -> None:
+                with _holding(path):
+                    order.append(path.exists())
+
+            waiting = [pool.submit(wait) for _ in range(4)]
+            order.append(path.exists())
+        for one in waiting:
+            one.result(timeout=60)
+    assert order == [True] * 5
+    assert not path.exists()
 
 
 def test_the_tokenizer_loads_or_one_sentence_says_why_not(tiny: Tiny, tmp_path: Path) -> None:
@@ -80,6 +129,24 @@ def test_the_tokenizer_loads_or_one_sentence_says_why_not(tiny: Tiny, tmp_path: 
     (tmp_path / "damaged" / "tokenizer.json").write_text("{", "utf-8")
     with pytest.raises(ConfigError, match="damaged cannot be loaded: "):
         load_tokenizer(tmp_path / "damaged")
+    (tmp_path / "damaged" / "tokenizer.json").unlink()
+    with pytest.raises(ConfigError, match=r"There is no tokenizer in .*damaged\. Put the tokeni"):
+        load_tokenizer(tmp_path / "damaged")
+
+
+def test_a_type_that_nobody_knows_is_no_word_of_its_own(tiny: Tiny, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(tiny("llama"), base)
+    config = json.loads((base / "config.json").read_text("utf-8"))
+    (base / "config.json").write_text(json.dumps(config | {"model_type": "odd"}), "utf-8")
+    script = (
+        "import sys, pathlib; from wavecoder.train.bases import load_tokenizer; "
+        "load_tokenizer(pathlib.Path(sys.argv[1]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(base)], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
 
 
 def test_content_stands_for_weights_and_words(tiny: Tiny, tmp_path: Path) -> None:
@@ -106,10 +173,7 @@ def test_a_gguf_is_read_back_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert locate("local:smollm2-135m-instruct", None) == folder
     assert (folder / "model.safetensors").stat().st_mtime_ns == made.st_mtime_ns
     assert "quantization_config" not in json.loads((folder / "config.json").read_text("utf-8"))
-    assert sorted(one.name for one in folder.parent.iterdir()) == [
-        folder.name,
-        f"{folder.name}.lock",
-    ]
+    assert list(folder.parent.iterdir()) == [folder]
     file = catalogue.locate("smollm2-135m-instruct")
     theirs = AutoModelForCausalLM.from_pretrained(
         file.parent, gguf_file=file.name, dtype=torch.float32

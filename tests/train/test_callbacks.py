@@ -1,5 +1,6 @@
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from wavecoder.errors import ArtifactError
 from wavecoder.train.callbacks import Divergence, checkpoints, cut, last_whole, read_rows
 from wavecoder.train.job import Job, Outcome
 from wavecoder.train.worker import main
@@ -157,6 +159,12 @@ def test_the_curve_is_cut_back_to_a_checkpoint(tmp_path: Path) -> None:
     assert read_rows(path) == rows
     cut(path, tmp_path / "checkpoint-4")
     assert [row["step"] for row in read_rows(path)] == [1, 2, 3, 4]
+    with path.open() as reader:  # who follows it goes on reading where nothing is dropped
+        cut(path, tmp_path / "checkpoint-4")
+        assert os.path.samestat(os.fstat(reader.fileno()), path.stat())
     cut(path, None)
     assert read_rows(path) == []
     assert read_rows(tmp_path / "absent.jsonl") == []
+    path.write_bytes(b"\0\0\0\n")
+    with pytest.raises(ArtifactError, match=r"metrics\.jsonl is damaged: .*\. Remove it"):
+        read_rows(path)

@@ -21,6 +21,7 @@ FACTS = Facts(
         "licence": {"MIT": 1200, "a | b\nc": 34},
     },
     fingerprint="f" * 16,
+    seed=17,
     recipe={"learning_rate": 5e-5, "batch": 512, "data": []},
     versions={"wavecoder": "0.1", "torch": "2.13.0"},
     loss_before=1.23456,
@@ -100,4 +101,15 @@ def test_what_it_tells_to_run_can_be_read():
     line = card(FACTS).split("```bash\n")[1].partition("```")[0]
     assert shlex.split(line)[:3] == ["vllm", "serve", "wavecoder-tiny"]
     recipe = card(FACTS).split("```yaml\n")[1].partition("```")[0]
-    assert yaml.safe_load(recipe) == {"train": dict(FACTS.recipe)}
+    assert yaml.safe_load(recipe) == {"seed": 17, "train": dict(FACTS.recipe)}
+
+
+def test_whose_words_the_dialogues_are_is_told_of_those_that_were_trained_on():
+    models, datasets = "written by language models", "Check the licences of the datasets above"
+    for tasks, told in (
+        ({"repair": 3}, (True, False)),
+        ({"other": 3}, (False, True)),
+        ({"repair": 3, "other": 3}, (True, True)),
+    ):
+        text = card(replace(FACTS, counts={"task": tasks}))
+        assert (models in text, datasets in text) == told

@@ -4,7 +4,7 @@ import pytest
 
 from wavecoder.errors import ConfigError
 from wavecoder.plugins import validate
-from wavecoder.train.config import Adapter, TrainConfig
+from wavecoder.train.config import OPTIMIZERS, SCHEDULES, Adapter, TrainConfig
 
 
 def config(**table) -> TrainConfig:
@@ -72,6 +72,11 @@ def test_a_variants_adapter_brings_the_presets_settings_for_it():
         ({"held_out": 1.0}, "train.held_out"),
         ({"epochs": 0}, "train.epochs"),
         ({"weights": {"repair": -1}}, "train.weights.repair"),
+        ({"data": [{"path": "~nobody-here/a.json"}]}, "write the whole path"),
+        ({"lora": {"modules": []}}, "train.lora.modules"),
+        ({"optimizer": "adamw_trch"}, "no optimizer 'adamw_trch'. Did you mean 'adamw_torch'?"),
+        ({"schedule": "cosin"}, "no schedule 'cosin'. Did you mean 'cosine'? Known: linear, "),
+        ({"gpus": -1}, "train.gpus"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(table, words):
@@ -79,6 +84,22 @@ def test_what_does_not_fit_is_one_sentence(table, words):
         config(**table)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_every_optimizer_and_schedule_is_one_of_transformers():
+    import torch
+    from transformers import get_scheduler
+    from transformers.training_args import OptimizerNames
+
+    assert set(OPTIMIZERS) <= {one.value for one in OptimizerNames}
+    for name in SCHEDULES:
+        weights = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))])
+        assert get_scheduler(name, weights, num_warmup_steps=2, num_training_steps=9)
+
+
+def test_home_is_where_a_path_begins(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert config(data=[{"path": "~/a.json"}]).data[0].path == tmp_path / "a.json"
 
 
 def test_a_base_is_needed():

@@ -100,7 +100,7 @@ def test_every_kind_of_row(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "all.jsonl", ALPACA, EVOL, MESSAGES, SHARED, {**EVOL, "input": " "})
     alpaca, evol, messages, shared, spaces = read(path)
     assert isinstance(alpaca, Conversation)
-    assert (alpaca.id, alpaca.group, alpaca.source) == ("all.jsonl:0", "all.jsonl:0", str(path))
+    assert (alpaca.id, alpaca.source) == ("all.jsonl:1", str(path))
     assert (alpaca.task, alpaca.information) == ("other", "[2, 1]")
     assert said(alpaca) == said(evol) == [QUESTION, ANSWER]
     assert said(messages) == [("system", "You sort."), QUESTION, ANSWER]
@@ -121,7 +121,8 @@ def test_json_in_its_forms(tmp_path: Path, name: str, form: str) -> None:
     path = tmp_path / name
     path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
     found = read(path)
-    assert [one.id for one in found] == [f"{name}:0", f"{name}:1"]
+    # Of lines, the number is the line's: between these two there is a blank one.
+    assert [one.id for one in found] == [f"{name}:1", f"{name}:{3 if form == 'lines' else 2}"]
     assert [said(one) for one in found] == [[QUESTION, ANSWER]] * 2
 
 
@@ -138,7 +139,7 @@ def test_a_list_is_read_as_it_comes(tmp_path: Path) -> None:
     path.write_text(json.dumps(rows)[:-40])
     rest: Iterator[Any] = read_mix(Mix(path=path))
     assert isinstance(next(rest), Conversation)  # what stands before the damage is read
-    with pytest.raises(ConfigError, match=r"a\.json is a JSON list that cannot be read at row 4: "):
+    with pytest.raises(ConfigError, match=r"a\.json is a JSON list that cannot be read at row 5: "):
         list(rest)
 
 
@@ -159,7 +160,7 @@ def test_a_dataset_of_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     jsonl(folder / "train.jsonl", EVOL, {**EVOL, "response": ""})
     found = list(read_mix(Mix(hub=str(folder))))
     assert said(found[0]) == [QUESTION, ANSWER]
-    assert found[0].id == f"{folder}:0"
+    assert found[0].id == f"{folder}:1"
     assert isinstance(found[1], Rejected)
     with pytest.raises(ConfigError, match=r"owner does not load: .*Check its name, its split"):
         list(read_mix(Mix(hub=str(folder), split="nowhere")))
@@ -185,6 +186,11 @@ def test_the_library_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
             {"instruction": "a", "text": "b"},
             "missing_field",
             "The row has no output (or response); it has instruction, text.",
+        ),
+        (
+            {"instruction": "a", "output": None},
+            "missing_field",
+            "Its output is null, text is wanted.",
         ),
         ({**ALPACA, "instruction": " "}, "missing_field", "The user asks nothing in turn 0."),
         ({**ALPACA, "input": 7}, "missing_field", "Its input is a int, text is wanted."),
@@ -238,7 +244,7 @@ def test_a_row_that_cannot_be_learned_from(
     tmp_path: Path, row: Any, reason: str, detail: str
 ) -> None:
     _, refused = read(jsonl(tmp_path / "a.jsonl", EVOL, row))
-    assert refused == Rejected(id="a.jsonl:1", reason=reason, detail=detail)
+    assert refused == Rejected(id="a.jsonl:2", reason=reason, detail=detail)
 
 
 def test_a_damaged_line_is_one_row(tmp_path: Path) -> None:
@@ -247,17 +253,19 @@ def test_a_damaged_line_is_one_row(tmp_path: Path) -> None:
     path.write_bytes(b"\n".join([b'{"instruction": ', b"\xff", b"[" * 100_000, good]))
     *damaged, whole = read(path)
     assert [(one.id, getattr(one, "reason", None)) for one in damaged] == [
-        (f"a.jsonl:{row}", "not_a_row") for row in range(3)
+        (f"a.jsonl:{row}", "not_a_row") for row in range(1, 4)
     ]
     assert said(whole) == [QUESTION, ANSWER]
 
 
 def test_a_file_of_another_form_is_an_error(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "a.jsonl", {"text": "a", "code": "b"}, {"text": "c"})
-    with pytest.raises(ConfigError, match=r"No row of .*a\.jsonl can.*the columns code, text\."):
+    with pytest.raises(
+        ConfigError, match=r"No row of .*a\.jsonl can.*no instruction; it has code, text\."
+    ):
         read(path)
     numbers = jsonl(tmp_path / "b.jsonl", 1, 2)
-    with pytest.raises(ConfigError, match="it has no objects"):
+    with pytest.raises(ConfigError, match="The row is a JSON int, an object is wanted"):
         read(numbers)
     table = tmp_path / "a.parquet"
     pq.write_table(pa.table({"instruction": ["a"]}), table)
@@ -266,6 +274,54 @@ def test_a_file_of_another_form_is_an_error(tmp_path: Path) -> None:
     # The form is right and the rows are bad: each says so itself.
     bad = jsonl(tmp_path / "c.jsonl", {**EVOL, "response": ""})
     assert [type(one) for one in read(bad)] == [Rejected]
+
+
+def test_the_first_row_says_what_is_wrong_with_all(tmp_path: Path) -> None:
+    nulls = jsonl(tmp_path / "a.jsonl", {"instruction": "a", "output": None}, {"text": "b"})
+    with pytest.raises(ConfigError, match=r"the first: Its output is null, text is wanted\. Give"):
+        read(nulls)
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("name", ["a.json", "a.json.gz"])
+def test_one_object_with_the_rows_in_it_is_said(tmp_path: Path, name: str, indent: Any) -> None:
+    path = tmp_path / name
+    text = json.dumps({"data": [EVOL], "version": 1}, indent=indent).encode()
+    path.write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    with pytest.raises(ConfigError, match=r"is one JSON object, of data, version\. Give its"):
+        read(path)
+
+
+def test_another_encoding_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    rows = [EVOL, {**EVOL, "response": "déjà"}]
+    lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    path.write_text(lines, "latin-1")
+    whole, other = read(path)
+    assert said(whole) == [QUESTION, ANSWER]
+    assert isinstance(other, Rejected)
+    assert other.detail == "The row is not read: it is not in UTF-8; save the file in that."
+    path.write_text(json.dumps(rows, ensure_ascii=False), "latin-1")
+    with pytest.raises(ConfigError, match="at row 1: it is not in UTF-8; save the file in that"):
+        read(path)
+    for encoding in ("utf-16-le", "utf-16-be"):
+        path.write_text("\ufeff" + lines, encoding)
+        with pytest.raises(ConfigError, match="is in UTF-16, and JSON is wanted in UTF-8"):
+            read(path)
+
+
+def test_rows_that_ask_the_same_are_one_group(tmp_path: Path) -> None:
+    system = {"role": "system", "content": "You sort badly."}
+    rows = [
+        *(EVOL, {**EVOL, "response": "another"}, {**EVOL, "input": "it"}, MESSAGES),
+        {"messages": [system, *MESSAGES["messages"][1:]]},
+    ]
+    groups = []
+    for one in read(jsonl(tmp_path / "a.jsonl", *rows, EVOL)):
+        assert isinstance(one, Conversation)
+        groups.append(one.group)
+    assert groups[0] == groups[1] == groups[-1]
+    assert len(set(groups)) == 4
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:

@@ -76,6 +76,8 @@ def test_the_card_tells_what_it_was_made_of(trained, tmp_path):
     assert "before the first step" in card
     assert "| 1 |" in card
     assert "learning_rate: 0.001" in card
+    assert "```yaml\nseed: 3\ntrain:" in card
+    assert "written by language models" not in card
     assert "- transformers " in card
 
 

@@ -152,6 +152,14 @@ def test_an_adapter_is_as_large_as_peft_makes_it(tiny):
         assert found.gradients == 4 * trained  # PEFT makes adapters in fp32
 
 
+def test_layers_may_be_named_by_the_end_of_their_path_and_are_all_where_none_is_known():
+    def modules(*names):
+        return estimate(job(adapter="lora", lora={"modules": names}), shape())
+
+    assert modules("self_attn.q_proj") == modules("q_proj")
+    assert modules("qkv_proj") == estimate(job(adapter="lora"), shape())
+
+
 def test_rows_are_no_longer_than_the_longest_dialogue():
     assert estimate(job(), shape(), longest=1024) == estimate(job(max_length=1024), shape())
     assert estimate(job(), shape(), longest=9999) == estimate(job(), shape())
@@ -166,6 +174,7 @@ def test_a_batch_is_the_largest_power_of_two_that_fits_and_divides():
     assert fitting_batch(job(adapter="lora", batch=12), shape(), 10**15) == 4
     assert fitting_batch(job(adapter="lora", batch=12, gpus=4), shape(), 10**15) == 1
     assert fitting_batch(plain, shape(), 1) == 1
+    assert fitting_batch(job(adapter="lora", batch=12), shape(), 10**15, nodes=2) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -141,8 +142,8 @@ def job(**keys) -> Job:
     return Job.model_validate(table | keys)
 
 
-def described(job_: Job, **keys) -> str:
-    shape = shape_of_name("deepseek-ai/deepseek-coder-6.7b-base")
+def described(job_: Job, shape=None, **keys) -> str:
+    shape = shape or shape_of_name("deepseek-ai/deepseek-coder-6.7b-base")
     assert shape is not None
     random = Random(1)
     given_ = {
@@ -182,9 +183,22 @@ def test_a_dry_run_with_packing_counts_packed_rows():
     assert f"epochs of {count} rows" in words
 
 
-def test_a_dry_run_says_what_does_not_fit():
+def test_a_dry_run_says_what_does_not_fit_and_what_would():
     words = described(job(gpus=1, sharding="none"), device=("NVIDIA L4", 24 << 30))
     assert "does not fit NVIDIA L4" in words
+    assert "Set per_device_batch: 1 and adapter: lora under train: that takes about 1" in words
+    two = described(job(batch=16, gpus=1), nodes=2, device=("NVIDIA L4", 24 << 30))
+    assert "gpus: 8 and sharding: fsdp" not in two  # of 16 rows, 16 processes have one each
+    assert "Set " not in described(job())
+
+
+def test_a_small_model_is_counted_in_millions_and_may_be_asked_for_more_than_it_was_made_for():
+    shape = shape_of_name("bigcode/starcoder")
+    small = replace(shape, parameters=3_200_000, positions=1024)
+    words = described(job(gpus=1, sharding="none"), shape=small, lengths=[100, 1500])
+    assert words.startswith("tuned: 3.20 million parameters (gpt_bigcode)")
+    assert "the longest has 1,500, beyond the 1,024 positions the base was trained on" in words
+    assert "beyond" not in described(job(), shape=small, lengths=[1024])
 
 
 def test_a_dry_run_of_several_machines_has_one_line_for_all():

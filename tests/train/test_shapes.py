@@ -67,6 +67,14 @@ def test_bases_of_the_presets_have_their_published_sizes(base, parameters):
     assert shape.parameters == parameters
 
 
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_positions_are_the_models_own(tiny, architecture):
+    shape = shape_of(tiny(architecture))
+    assert shape.positions == 256
+    assert shape.learned == (architecture == "gpt_bigcode")
+    assert shape.known
+
+
 def test_another_name_is_not_guessed_at():
     assert shape_of_name("someone/model") is None
 

@@ -147,6 +147,17 @@ def test_smallest_is_that_of_the_variant_with_the_fewest() -> None:
     assert {sum(counts) for counts in capped.values()} == {7}
 
 
+def test_a_task_that_is_held_out_or_that_nobody_made_may_have_no_weight() -> None:
+    talks = [*many(4), one("alone", "translation")]
+    weights = {"translation": 3, "summarization": 0}
+    found = uses(talks, {"tuned": Variant(weights=weights)}, {}, seed=0, apart={"alone", "repair0"})
+    assert found == {"tuned": (0, 1, 1, 1, 0)}
+    with pytest.raises(ConfigError, match=r"'summarization', which no dialogue has\. Take it out"):
+        uses(talks, {"tuned": Variant(weights={"summarization": 1})}, {}, seed=0)
+    with pytest.raises(ConfigError, match=r"Did you mean 'summarization'\?"):
+        uses(talks, {"tuned": Variant(weights={"sumarization": 0})}, {}, seed=0)
+
+
 def test_what_cannot_be_drawn_is_said() -> None:
     talks = [*many(3), *many(3, "generation")]
     with pytest.raises(ConfigError, match=r"tuned weighs the task 'repairs', .*mean 'repair'\?"):

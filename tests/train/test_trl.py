@@ -80,7 +80,7 @@ def test_it_trains_shows_how_far_it_is_and_trains_once(job_folder: JobFolder) ->
     watching = Watching()
     outcome = _train(folder, watching)
     assert outcome.status == "complete"
-    assert watching.steps[-1] == ("steps", 12, 12)
+    assert (watching.steps[0], watching.steps[-1]) == (("steps", 0, 12), ("steps", 12, 12))
     assert watching.said.keys() == {"held-out loss", "loss", "tokens/s"}
     job = Job.load(folder)
     made = (job.output / "checkpoint" / "model.safetensors").stat()
@@ -125,7 +125,7 @@ def test_a_killed_worker_is_taken_for_memory(job_folder: JobFolder) -> None:
             os.kill(process, signal.SIGKILL)
 
     with pytest.raises(
-        TrainingError, match=r"killed, as a rule for memory\. (Set|Nothing)"
+        TrainingError, match=r"as it seems for lack of memory\. (Set|Nothing)"
     ) as caught:
         _train(folder, Watching(kill))
     assert "\n" not in str(caught.value)
@@ -144,7 +144,8 @@ from wavecoder.train.trl import TrlTrainer
 
 class Fatal:
     def step(self, what, done, total):
-        os.kill(os.getpid(), signal.SIGKILL)
+        if done:
+            os.kill(os.getpid(), signal.SIGKILL)
     def figures(self, values):
         pass
 
@@ -236,20 +237,60 @@ def test_how_much_the_checkpoints_need(job_folder: JobFolder) -> None:
     assert checkpoint_bytes(job.model_copy(update={"adapter": "lora", "merge": False})) == (0, 0)
 
 
-@pytest.mark.slow
-def test_death_of_something_unknown_shows_the_last_line(
-    job_folder: JobFolder, tmp_path: Path, tiny: Callable[[str], Path]
+def _stopped(folder: Path) -> Job:
+    """Train a step, and stop."""
+    stop = Event()
+    stop.set()
+    with pytest.raises(StoppedError, match="Stopped after step 1 of 12"):
+        _train(folder, stop=stop)
+    return Job.load(folder)
+
+
+def test_what_goes_on_begins_at_its_step_and_tells_nothing_of_the_start_before(
+    job_folder: JobFolder,
 ) -> None:
-    base = tmp_path / "base"
-    shutil.copytree(tiny("llama"), base)
-    whole = (base / "model.safetensors").read_bytes()
-    (base / "model.safetensors").write_bytes(whole[:-100])  # the header, which is first, is whole
-    folder = job_folder(base=base)
+    folder = job_folder(steps=12, save_steps=100)
+    job = _stopped(folder)
+    with (job.output / "metrics.jsonl").open("a") as file:  # of steps behind the checkpoint
+        file.write(json.dumps({"step": 2, "loss": 99.0, "tokens_per_second": 1.0}) + "\n")
+        file.write(json.dumps({"step": 2, "held_out_loss": 99.0}) + "\n")
+    watching = Watching()
+    said: list[Mapping[str, float | str]] = []
+    watching.figures = said.append  # type: ignore[method-assign]
+    _train(folder, watching)
+    assert watching.steps[0] == ("steps", 1, 12)
+    assert all(99.0 not in values.values() for values in said)
+    assert len(said) > 0
+
+
+def test_a_damaged_checkpoint_is_named_and_without_it_training_begins_anew(
+    job_folder: JobFolder,
+) -> None:
+    folder = job_folder(save_steps=100)
+    job = _stopped(folder)
+    checkpoint = job.work / "checkpoint-1"
+    weights = checkpoint / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(TrainingError) as caught:
         _train(folder)
-    assert "ended with exit status 1 and without an outcome: " in str(caught.value)
-    assert "Its log is" in str(caught.value)
-    assert "\n" not in str(caught.value)
+    said = str(caught.value)
+    assert "ended with exit status 1 and without an outcome: " in said
+    assert said.endswith(
+        f"If {checkpoint} is damaged, remove it, and the same command begins anew."
+    )
+    assert "Its log is" in said
+    assert "\n" not in said
+    shutil.rmtree(checkpoint)
+    assert _train(folder).status == "complete"
+
+
+def test_more_gpus_than_are_here_are_refused(job_folder: JobFolder) -> None:
+    folder = job_folder(gpus=99)
+    with pytest.raises(
+        ConfigError, match=r"train\.gpus is 99, and \w+ NVIDIA GPUs may be used here\. Leave"
+    ):
+        _train(folder)
+    assert not Job.load(folder).output.exists()
 
 
 def test_a_cpus_worker_sees_no_gpu(job_folder: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:

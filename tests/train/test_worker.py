@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -305,6 +306,30 @@ def test_killed_and_gone_on_with_is_as_if_never_killed(
         assert _differ(ours, _weights(whole.output / "checkpoint")) < 1e-6, moment
 
 
+def test_a_broken_base_is_one_sentence(
+    job_folder: JobFolder, tmp_path: Path, tiny: Callable[[str], Path]
+) -> None:
+    for name in ("cut", "misfit"):
+        shutil.copytree(tiny("llama"), tmp_path / name)
+    weights = tmp_path / "cut" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])  # the header, which is first, is whole
+    config = tmp_path / "misfit" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"hidden_size": 64}))
+    for name, why in (
+        ("cut", "Error while deserializing header: .*"),
+        ("misfit", r"its config\.json does not fit its weights"),
+    ):
+        folder = job_folder(f"of-{name}", base=tmp_path / name)
+        assert main(folder) == 1
+        outcome = _outcome(Job.load(folder))
+        assert outcome.status == "failed"
+        assert re.fullmatch(
+            rf"The base {tmp_path / name} cannot be loaded: {why}\. Name another base, or other "
+            rf"train\.attention, or get it again\.",
+            outcome.detail,
+        )
+
+
 def test_packing_is_refused_where_dialogues_see_each_other(
     job_folder: JobFolder, mixing: Callable[..., Any]
 ) -> None:
@@ -364,6 +389,22 @@ def test_a_base_without_weights_is_refused_in_a_sentence(
     folder = job_folder(base=base)
     assert main(folder) == 1
     assert "cannot be loaded" in _outcome(Job.load(folder)).detail
+
+
+def test_a_base_that_lacks_a_weight_is_refused(
+    job_folder: JobFolder, tiny: Callable[[str], Path], tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    base = tmp_path / "base"
+    shutil.copytree(tiny("llama"), base)
+    weights = load_file(base / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
+    folder = job_folder(base=base)
+    assert main(folder) == 1
+    said = _outcome(Job.load(folder)).detail
+    assert "lacks 1 of its weights, model.layers.1.mlp.up_proj.weight first" in said
 
 
 def test_errors_of_memory_and_disk_are_known() -> None:

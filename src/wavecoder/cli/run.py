@@ -100,6 +100,10 @@ def run(
             first=first,
             last=last,
         )
+    if "evaluate" in made:
+        from wavecoder.report import score_tables
+
+        typer.echo(f"{score_tables(made['evaluate'])}\n")
     for name, artifact in made.items():
         page = artifact.files / "report.html"
         typer.echo(f"{name}: {page if page.exists() else artifact.folder / 'records.parquet'}")

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["export", "near", "show"]
 
+_LINE = 160  # characters of what was rejected
+
 
 def show(
     folder: RunFolder,
@@ -52,10 +54,15 @@ def show(
         typer.echo(
             f"{name}: {manifest.inputs} in, {manifest.kept} kept, {manifest.seconds:.1f} s{wrote}"
         )
+        firsts = _firsts(artifact)
         for reason, count in manifest.rejected.items():
-            typer.echo(f"  {count:>8}  {reason}")
+            typer.echo(f"  {count:>8}  {reason}, first: {firsts[reason]}")
         if name == "train":
             _show_checkpoints(artifact)
+        if name == "evaluate":
+            from wavecoder.report import score_tables
+
+            typer.echo(score_tables(artifact))
 
 
 def near(
@@ -138,6 +145,20 @@ def _scores(folder: Path) -> str | None:
     if not (measured.files / "checkpoints.json").exists():
         return None
     return f"```text\n{score_tables(measured)}\n```"
+
+
+def _firsts(artifact: "Artifact") -> dict[str, str]:
+    """Return what was rejected first for each reason, and why, as a line."""
+    found: dict[str, str] = {}
+    for table in artifact.rejected().tables(["id", "reason", "detail"]):
+        reasons = table["reason"].to_pylist()
+        for reason in set(reasons) - found.keys():
+            (one,) = table.slice(reasons.index(reason), 1).to_pylist()
+            line = " ".join(f"{one['id']}: {one['detail']}".split())
+            found[reason] = line if len(line) <= _LINE else line[: _LINE - 1] + "…"
+        if len(found) == len(artifact.manifest.rejected):
+            break
+    return found
 
 
 def _show_checkpoints(artifact: "Artifact") -> None:

@@ -37,6 +37,8 @@ def status(
         for what, counts in (("refused", stage.refused), ("failed", stage.failed)):
             for reason, count in counts.items():
                 typer.echo(f"  {count:>8}  {what:<7}  {reason}")
+        for variant, far in stage.variants.items():
+            typer.echo(f"  {variant}: {far}")
         if stage.name == found.progress.get("stage"):
             typer.echo(f"  {_progress_words(found, stage)}")
     for one in found.replies:

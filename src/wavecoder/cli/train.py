@@ -36,12 +36,14 @@ def train(
         ),
     ] = False,
     gpus: Annotated[
-        int | None, typer.Option(min=0, help="GPUs of a machine; those that are here otherwise.")
+        int | None, typer.Option(min=0, help="GPUs of a machine, 0: the CPU; otherwise those here.")
     ] = None,
     gpu_memory: Annotated[
-        float | None, typer.Option(min=1, help="GB of each, where they are not here: 80.")
+        float | None, typer.Option(min=1, help="GB of each; otherwise of those here, or 80.")
     ] = None,
-    nodes: Annotated[int, typer.Option(min=1, help="Machines, for the launch line.")] = 1,
+    nodes: Annotated[
+        int | None, typer.Option(min=1, help="Machines, for --dry-run and --prepare.")
+    ] = None,
     on_existing: Annotated[
         OnExisting, typer.Option(help="resume, replace or fail, as in `wavecoder run`.")
     ] = OnExisting.RESUME,
@@ -56,8 +58,8 @@ def train(
     from wavecoder.progress import progress
 
     chosen = list(overrides or ())
-    if gpus is not None:
-        chosen.append(f"train.gpus={gpus}")
+    own = {"gpus": gpus, "gpu_memory": gpu_memory, "nodes": nodes}
+    chosen += [f"train.{key}={value}" for key, value in own.items() if value is not None]
     if prepare:
         chosen.append("train.prepare_only=true")
     loaded = pipeline.read_recipe(recipe, chosen)
@@ -72,22 +74,14 @@ def train(
     with stopping() as stop, progress() as shown:
         options = pipeline.RunOptions(progress=shown, stop=stop, on_existing=on_existing)
         if dry_run or prepare:
-            lines = _plan(loaded, out, options, gpu_memory=gpu_memory, nodes=nodes, write=prepare)
+            lines = _plan(loaded, out, options, write=prepare)
         else:
             made = pipeline.run(loaded, out, options, first="train", last="train")
             lines = f"train: {made['train'].files / 'checkpoints.json'}"
     typer.echo(lines)
 
 
-def _plan(
-    recipe: "Recipe",
-    out: Path,
-    options: "RunOptions",
-    *,
-    gpu_memory: float | None,
-    nodes: int,
-    write: bool,
-) -> str:
+def _plan(recipe: "Recipe", out: Path, options: "RunOptions", *, write: bool) -> str:
     """Return what is going to be trained, and how; write the job folders where that is asked."""
     from wavecoder import pipeline
     from wavecoder.errors import StoppedError
@@ -114,12 +108,17 @@ def _plan(
     (stage,) = pipeline.stages(recipe, "train", "train")
     ctx = pipeline.context(stage, recipe, out, options)
     assert isinstance(stage, Train)
-    device = None if gpu_memory is None else (f"GPU of {gpu_memory:g} GB", int(gpu_memory * 1e9))
-    prepared, counted = stage.planned(ctx, device)
+    nodes = stage.config.nodes
+    prepared, counted = stage.planned(ctx)
     if not counted:
         notes.append(
             f"Tokens are estimated, at {CHARACTERS_A_TOKEN} characters each, as the base "
             f"{stage.config.base} is not on this machine and cannot be fetched."
+        )
+    if prepared.repeated:
+        notes.append(
+            f"{prepared.repeated:,} of {len(prepared.dialogues):,} dialogues repeat another word "
+            f"for word."
         )
     rejected = Counter(one.reason for one in prepared.outcomes if isinstance(one, Rejected))
     parts = []
@@ -139,12 +138,13 @@ def _plan(
                 rejected=rejected,
                 held_out=sum(prepared.held_out),
                 uses=len(used),
-                device=device,
+                device=prepared.device,
                 nodes=nodes,
             )
         )
     if write:
-        parts.append("When all of it has ended, give this command again without --prepare.")
+        less = "--prepare" if nodes == 1 else "--prepare and --nodes"
+        parts.append(f"When all of it has ended, give this command again without {less}.")
     return "\n\n".join([*notes, *parts])
 
 

@@ -8,9 +8,12 @@ and saves them once in the cache folder, in a process of its own, as that needs 
 import fcntl
 import importlib
 import json
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ from wavecoder.llm.checkpoint import content
 __all__ = ["check", "content", "load_tokenizer", "locate"]
 
 _LOCAL = "local:"
+_DAMAGED = "damaged"  # what the process that reads a GGUF file says last of one it cannot read
 
 
 def check(base: str) -> None:
@@ -39,7 +43,7 @@ def check(base: str) -> None:
     elif Path(base).expanduser().is_dir():
         _check_folder(Path(base).expanduser())
     else:
-        _check_hub_name(base)
+        _check_name(base)
 
 
 def locate(base: str, revision: str | None) -> Path:
@@ -61,7 +65,7 @@ def locate(base: str, revision: str | None) -> Path:
     if folder.is_dir():
         _check_folder(folder)
         return folder.resolve()
-    _check_hub_name(base)
+    _check_name(base)
     return _fetched(base, revision)
 
 
@@ -74,20 +78,33 @@ def load_tokenizer(folder: Path) -> Any:
     """
     _need("transformers")
     transformers: Any = importlib.import_module("transformers")
+    said = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()  # of a type it does not know it warns, and loads it
     try:
         return transformers.AutoTokenizer.from_pretrained(folder)
     # What a damaged file raises depends on the library that reads it: json, tokenizers (a bare
     # Exception), sentencepiece.
     except Exception as error:
+        has_one = any(any(folder.glob(name)) for name in ("tokenizer.*", "vocab.*", "*.model"))
+        why = f"The tokenizer in {folder} cannot be loaded: {_words(error)}"
         raise ConfigError(
-            f"The tokenizer in {folder} cannot be loaded: {_words(error)}. Put the tokenizer.json "
+            f"{why if has_one else f'There is no tokenizer in {folder}'}. Put the tokenizer.json "
             f"and tokenizer_config.json of the base model there."
         ) from error
+    finally:
+        transformers.logging.set_verbosity(said)
 
 
 def _check_folder(folder: Path) -> None:
-    if (folder / "config.json").is_file():
-        return
+    config = folder / "config.json"
+    if config.is_file():
+        try:
+            if isinstance(json.loads(config.read_text("utf-8")), dict):
+                return
+            why = "it holds no table"
+        except (OSError, ValueError) as error:
+            why = str(error)
+        raise ConfigError(f"{config} cannot be read: {why}. Get the base model again.")
     adapter = folder / "adapter_config.json"
     if adapter.is_file():
         try:
@@ -104,7 +121,15 @@ def _check_folder(folder: Path) -> None:
     )
 
 
-def _check_hub_name(base: str) -> None:
+def _check_name(base: str) -> None:
+    """Refuse what is neither a folder nor a name on the hub."""
+    if base in catalogue.entries() or (base.endswith(".gguf") and Path(base).expanduser().exists()):
+        raise ConfigError(
+            f"The base {base} is a GGUF file, which is read only where that is asked for. "
+            f"Write {_LOCAL}{base}."
+        )
+    if Path(base).expanduser().exists():
+        raise ConfigError(f"The base {base} is a file. Name its folder, {Path(base).parent}.")
     if base.count("/") != 1 or base.startswith((".", "/", "~")):
         raise ModelNotFoundError(
             f"There is no folder {base}. Name a folder that transformers saved, local:NAME, or "
@@ -170,27 +195,53 @@ def _dequantised(name: str) -> Path:
     _need("transformers", "torch", "gguf")
     partial = folder.with_name(folder.name + ".partial")
     with writing(folder):
-        partial.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
         # Another process may be making the same folder: wait for it, then use its work.
-        with (partial.parent / (folder.name + ".lock")).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with _holding(folder.with_name(folder.name + ".lock")):
             if not (folder / "config.json").is_file():
-                _convert(file, partial)
-                partial.replace(folder)
-            shutil.rmtree(partial, ignore_errors=True)
+                try:
+                    _convert(file, partial)
+                    partial.replace(folder)
+                finally:
+                    shutil.rmtree(partial, ignore_errors=True)
     return folder.resolve()
+
+
+@contextmanager
+def _holding(path: Path) -> Iterator[None]:
+    """Hold a lock, whose file is there as long as somebody holds it."""
+    while True:
+        with path.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            # Who held it took the file away with it: who waited has the lock of nothing then.
+            if not _is_at(path, lock.fileno()):
+                continue
+            try:
+                yield
+            finally:
+                path.unlink()
+            return
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _convert(file: Path, folder: Path) -> None:
     command = [sys.executable, "-m", "wavecoder.train.bases", str(file.resolve()), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        shutil.rmtree(folder, ignore_errors=True)
-        raise ConfigError(
-            f"The weights of {file} cannot be read: {lines[-1].rstrip('.')}. Name a GGUF file of "
-            f"an architecture that transformers reads, or a folder that transformers saved."
-        )
+    if done.returncode == 0:
+        return
+    lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+    if lines[-1] == _DAMAGED:
+        raise ConfigError(f"{file} is damaged, not whole, or no GGUF file. Get it again.")
+    raise ConfigError(
+        f"The weights of {file} cannot be read: {lines[-1].rstrip('.')}. Name a GGUF file of "
+        f"an architecture that transformers reads, or a folder that transformers saved."
+    )
 
 
 def _words(error: Exception) -> str:
@@ -201,18 +252,31 @@ def _words(error: Exception) -> str:
 
 def _save(file: Path, folder: Path) -> None:
     """Save a GGUF file's weights and tokenizer as transformers saves them."""
-    torch: Any = importlib.import_module("torch")
     transformers: Any = importlib.import_module("transformers")
     transformers.logging.disable_progress_bar()
     where = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
-    tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
-    model = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=torch.bfloat16)
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
+        model = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype="bfloat16")
+    except Exception:  # of what is no GGUF file the reader tells by whatever breaks first
+        if _is_damaged(file):
+            sys.exit(_DAMAGED)
+        raise
     # The weights are plain numbers now; neither saving nor who loads them may look for a quantiser.
     model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def _is_damaged(file: Path) -> bool:
+    gguf: Any = importlib.import_module("gguf")
+    try:
+        gguf.GGUFReader(file)
+    except Exception:  # as above
+        return True
+    return False
 
 
 if __name__ == "__main__":

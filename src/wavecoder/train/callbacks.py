@@ -16,6 +16,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
 
+from wavecoder.artifact import write_text
+from wavecoder.errors import ArtifactError
 from wavecoder.records import digest
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "mark_of",
     "peak_bytes",
     "read_rows",
+    "step_of",
 ]
 
 _MARK = "whole"  # a file in a checkpoint that has all its files
@@ -242,7 +245,12 @@ class Course:
 def checkpoints(work: Path) -> list[Path]:
     """Return the checkpoints in a folder, whole or not, the earliest first."""
     found = [one for one in work.glob("checkpoint-*") if one.name[11:].isdigit()]
-    return sorted(found, key=_step)
+    return sorted(found, key=step_of)
+
+
+def step_of(checkpoint: Path | None) -> int:
+    """Return the step a checkpoint was saved after; 0 where there is none."""
+    return 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
 
 
 def is_whole(checkpoint: Path) -> bool:
@@ -269,30 +277,35 @@ def last_whole(work: Path) -> Path | None:
 
 def cut(metrics: Path, checkpoint: Path | None) -> None:
     """Drop the rows behind a checkpoint, whose steps are done again; None: all of them."""
-    step = -1 if checkpoint is None else _step(checkpoint)
+    step = -1 if checkpoint is None else step_of(checkpoint)
     kept = [row for row in read_rows(metrics) if row["step"] <= step]
-    partial = metrics.with_name(metrics.name + ".partial")
-    partial.write_text("".join(json.dumps(row) + "\n" for row in kept), "utf-8")
-    partial.replace(metrics)
+    text = "".join(json.dumps(row) + "\n" for row in kept)
+    # One who reads it while it grows has it open: it is another file only where it must be.
+    if metrics.is_file() and metrics.read_text("utf-8") != text:
+        write_text(metrics, text)
 
 
 def read_rows(metrics: Path) -> list[dict[str, Any]]:
-    """Return the rows of `metrics.jsonl`; [] where it is not there, without a row half written."""
+    """Return the rows of `metrics.jsonl`; [] where it is not there, without a row half written.
+
+    Raises:
+        ArtifactError: It is damaged.
+    """
     try:
         lines = metrics.read_text("utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
     except FileNotFoundError:
         return []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    except ValueError as error:
+        raise ArtifactError(
+            f"{metrics} is damaged: {error}. Remove it; only the curve until now is lost."
+        ) from error
 
 
 def peak_bytes() -> int | None:
     """Return the most memory that was held on this process's GPU; None on a CPU."""
     torch: Any = importlib.import_module("torch")
     return int(torch.cuda.max_memory_allocated()) if torch.cuda.is_available() else None
-
-
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.rpartition("-")[2])
 
 
 def _nothing(*args: Any, **more: Any) -> None:

@@ -29,9 +29,12 @@ class Facts:
     """Tokens that went through the model."""
     steps: int
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """Dialogues by `task`, `source`, `licence`, ...: a table each."""
+    """Dialogues by `task`, `source`, `licence`, ...: a table each. A dataset's have the task
+    `other`."""
     fingerprint: str
     """Of the dataset: the same fingerprint is the same data."""
+    seed: int
+    """The run's random seed."""
     recipe: Mapping[str, object]
     """The stage's settings, resolved."""
     versions: Mapping[str, str]
@@ -59,7 +62,7 @@ def card(facts: Facts) -> str:
         f"## Loss\n\n{_loss(facts)}",
         f"## Scores\n\n{facts.scores or 'None were measured with this model.'}",
         f"## Asking it\n\n{_asking(facts)}",
-        f"## Recipe\n\n```yaml\n{_yaml({'train': dict(facts.recipe)})}```",
+        f"## Recipe\n\n```yaml\n{_yaml({'seed': facts.seed, 'train': dict(facts.recipe)})}```",
         "## Versions\n\n"
         + "\n".join(f"- {name} {facts.versions[name]}" for name in facts.versions),
         f"## Limits\n\n{_limits(facts)}",
@@ -165,11 +168,18 @@ vllm serve {facts.name} --generation-config vllm
 
 
 def _limits(facts: Facts) -> str:
-    return (
-        "- Its answers may be wrong or unsafe to run; run them in a sandbox.\n"
-        "- The dialogues were written by language models about real functions: the mistakes of the "
-        "first and the licences of the second stay with them.\n"
-        f"- The base's licence and terms hold: see `{facts.base}`.\n"
-        "- The loss held out says how well it continues such dialogues, not how many programs pass "
-        "tests."
-    )
+    tasks = facts.counts.get("task", {})
+    lines = ["Its answers may be wrong or unsafe to run; run them in a sandbox."]
+    if tasks.keys() - {"other"}:
+        lines.append(
+            "Dialogues were written by language models about real functions: the mistakes of the "
+            "first and the licences of the second stay with them."
+        )
+    if "other" in tasks:
+        lines.append("Check the licences of the datasets above.")
+    lines += [
+        f"The base's licence and terms hold: see `{facts.base}`.",
+        "The loss held out says how well it continues such dialogues, not how many programs pass "
+        "tests.",
+    ]
+    return "\n".join(f"- {line}" for line in lines)

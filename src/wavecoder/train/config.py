@@ -8,11 +8,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from wavecoder.plugins import nearest
 
 __all__ = [
+    "OPTIMIZERS",
+    "SCHEDULES",
     "Adapter",
     "Lora",
     "Mix",
@@ -24,6 +33,26 @@ __all__ = [
     "preset_names",
     "preset_table",
 ]
+
+OPTIMIZERS = (
+    "adafactor",
+    "adamw_torch",
+    "adamw_torch_fused",
+    "adamw_8bit",
+    "adamw_bnb_8bit",
+    "paged_adamw_8bit",
+)
+"""Those of transformers' that need nothing but a name."""
+SCHEDULES = (
+    "linear",
+    "cosine",
+    "cosine_with_restarts",
+    "polynomial",
+    "constant",
+    "constant_with_warmup",
+    "inverse_sqrt",
+)
+"""The same, of learning rates."""
 
 Positive = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -82,7 +111,7 @@ class Lora(_Table):
     """Paper, appendix C: 8."""
     alpha: Positive = 16
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    modules: tuple[str, ...] | None = None
+    modules: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Names of the layers it stands beside; None: all linear ones but the head."""
 
 
@@ -100,6 +129,14 @@ class Mix(_Table):
     """Of a dataset on the hub: a commit."""
     weight: Weight = 1.0
     """How often an epoch has each of its dialogues; 0.5 draws half of them."""
+
+    @field_validator("path")
+    @classmethod
+    def _at_home(cls, path: Path | None) -> Path | None:
+        try:
+            return None if path is None else path.expanduser()
+        except RuntimeError as error:  # ~name, of nobody here
+            raise ValueError(f"{str(error).rstrip('.').lower()}; write the whole path") from error
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -156,9 +193,9 @@ class TrainConfig(_Choices):
     packing: bool = False
     """Put several dialogues into a row of `max_length` tokens, where none sees another."""
     optimizer: str = "adamw_torch"
-    """A name transformers knows: `adafactor`, `adamw_torch`, `adamw_8bit`."""
+    """One of `OPTIMIZERS`."""
     schedule: str = "linear"
-    """A name transformers knows: `linear`, `cosine`, `constant`."""
+    """One of `SCHEDULES`."""
     warmup_steps: Annotated[int, Field(ge=0)] = 15
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
@@ -168,9 +205,13 @@ class TrainConfig(_Choices):
     variants: Annotated[dict[str, Variant], Field(min_length=1)] = {"tuned": Variant()}
     """Models to train, by name, each with what differs."""
 
-    gpus: Positive | None = None
-    """GPUs of a machine to use; None: all there are. Like the keys below it says how training is
-    run, and may be changed when a run goes on."""
+    gpus: Annotated[int, Field(ge=0)] | None = None
+    """GPUs of a machine to use; None: all there are; 0: the CPU. Like the keys below it says how
+    training is run, and may be changed when a run goes on."""
+    gpu_memory: Annotated[float, Field(gt=0)] | None = None
+    """GB of each to plan for; None: what those here have, or 80 where there are none."""
+    nodes: Positive = 1
+    """Machines, each with `gpus`; more than one are started by hand, after `prepare_only`."""
     sharding: Sharding = Sharding.NONE
     """May not be changed when a run goes on: what is saved on the way depends on it."""
     per_device_batch: Positive | None = None
@@ -200,6 +241,17 @@ class TrainConfig(_Choices):
                 str(key): _variant(_plain(own), table) for key, own in variants.items()
             }
         return whole
+
+    @field_validator("optimizer", "schedule")
+    @classmethod
+    def _is_known(cls, name: str, info: ValidationInfo) -> str:
+        known = OPTIMIZERS if info.field_name == "optimizer" else SCHEDULES
+        if name not in known:
+            raise ValueError(
+                f"there is no {info.field_name} {name!r}.{nearest(name, list(known))} "
+                f"Known: {', '.join(known)}"
+            )
+        return name
 
     @model_validator(mode="after")
     def _check(self) -> Self:

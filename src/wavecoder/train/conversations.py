@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from wavecoder.errors import ConfigError, MissingExtraError
-from wavecoder.records import Instance, Message, Rejected
+from wavecoder.records import Instance, Message, Rejected, digest
 from wavecoder.train.config import Mix
 
 __all__ = ["Conversation", "from_instance", "read_mix"]
@@ -50,7 +50,8 @@ class Conversation:
     task: str
     """The instance's task; `other` for a row of another dataset."""
     group: str
-    """What must be on one side of the split: the content hash of the raw code, or the id."""
+    """What must be on one side of the split: the content hash of the raw code; of a row of another
+    dataset, a digest of what it asks, so that rows which repeat each other stay together."""
     messages: tuple[Message, ...]
     """A system turn or none, then user and assistant in turn; the last is the assistant's."""
     information: str | None
@@ -78,7 +79,9 @@ def from_instance(instance: Instance, source: str) -> Conversation:
 
 
 def read_mix(mix: Mix) -> Iterator[Conversation | Rejected]:
-    """Yield the rows of another dataset, with ids `NAME:ROW`, rows counted from 0.
+    """Yield the rows of another dataset, with ids `NAME:ROW`.
+
+    Rows are counted from 1, and blank ones too: of JSON lines it is the number of the line.
 
     Raises:
         ConfigError: It cannot be read, has no rows, or none of them is of a known form.
@@ -86,29 +89,36 @@ def read_mix(mix: Mix) -> Iterator[Conversation | Rejected]:
     """
     source = str(mix.path or mix.hub)
     name = source if mix.path is None else mix.path.name
-    columns: list[str] | None = None
-    count, fitting = 0, 0
-    for row in _file(mix.path) if mix.path is not None else _hub(mix):
-        outcome = _conversation(row, f"{name}:{count}", source)
-        count += 1
-        if columns is None and isinstance(row, Mapping):
-            columns = sorted(str(key) for key in row)
+    first: Rejected | None = None
+    fits = False
+    for number, row in enumerate(_file(mix.path) if mix.path is not None else _hub(mix), 1):
+        if row is _BLANK:
+            continue
+        outcome = _conversation(row, f"{name}:{number}", source)
         if isinstance(outcome, Conversation) or outcome.reason not in _FORM:
-            fitting += 1
+            fits = True
+        elif first is None:
+            first = outcome
         yield outcome
-    if count == 0:
+    if fits:
+        return
+    if first is None:
         raise ConfigError(f"{source} has no rows. Give another dataset under train.data.")
-    if fitting == 0:
-        # An endless list of columns would hide the sentence's end.
-        found = f"the columns {', '.join(columns[:20])}" if columns else "no objects"
+    if mix.path is not None and (keys := _keys_of_one(mix.path)) is not None:
         raise ConfigError(
-            f"No row of {source} can be trained on: it has {found}. Give one with instruction and "
-            f"output (or response), with messages, or with conversations."
+            f"{source} is one JSON object, of {', '.join(keys[:20]) or 'nothing'}. Give its list "
+            f"of rows alone, or an object a line."
         )
+    raise ConfigError(f"No row of {source} can be trained on; the first: {first.detail} {_WANTED}")
 
 
 _FORM = ("not_a_row", "missing_field")
 """Reasons that say something of a dataset's form; the others, of a row's content."""
+_WANTED = (
+    "Give one with instruction and output (or response), with messages, or with conversations."
+)
+_BLANK = object()
+"""A line that is no row, and is counted."""
 
 
 def _conversation(row: Any, id: str, source: str) -> Conversation | Rejected:
@@ -117,7 +127,8 @@ def _conversation(row: Any, id: str, source: str) -> Conversation | Rejected:
         messages, given = _messages(row)
     except _Unfit as unfit:
         return Rejected(id=id, reason=unfit.reason, detail=unfit.detail)
-    return Conversation(id, source, "other", id, messages, given)
+    asked = [one.content for one in messages if one.role != "assistant"]
+    return Conversation(id, source, "other", digest(*asked, given or ""), messages, given)
 
 
 class _Unfit(Exception):
@@ -144,12 +155,7 @@ def _messages(row: Any) -> tuple[tuple[Message, ...], str | None]:
     elif row.get("conversations") is not None:
         turns = _turns(row["conversations"], "from", "value")
     else:
-        answer = "output" if row.get("output") is not None else "response"
-        for key, what in (("instruction", "instruction"), (answer, "output (or response)")):
-            if row.get(key) is None:
-                there = ", ".join(sorted(map(str, row))[:20]) or "nothing"
-                raise _Unfit("missing_field", f"The row has no {what}; it has {there}.")
-        turns = [("user", row["instruction"]), ("assistant", row[answer])]
+        turns = _two(row)
         given = _text(row.get("input") or "", "input")
     _check_order([role for role, _ in turns])
     messages = []
@@ -161,6 +167,18 @@ def _messages(row: Any) -> tuple[tuple[Message, ...], str | None]:
             raise _Unfit("missing_field", f"The user asks nothing in turn {place}.")
         messages.append(Message(role=role, content=text))
     return tuple(messages), given if given and given.strip() else None
+
+
+def _two(row: Mapping[Any, Any]) -> list[tuple[str, Any]]:
+    """Return the question and the answer of a row of columns."""
+    answer = "response" if row.get("output") is None and "response" in row else "output"
+    for key, what in (("instruction", "instruction"), (answer, "output (or response)")):
+        if key not in row:
+            there = ", ".join(sorted(map(str, row))[:20]) or "nothing"
+            raise _Unfit("missing_field", f"The row has no {what}; it has {there}.")
+        if row[key] is None:
+            raise _Unfit("missing_field", f"Its {key} is null, text is wanted.")
+    return [("user", row["instruction"]), ("assistant", row[answer])]
 
 
 def _turns(value: Any, role: str, content: str) -> list[tuple[str, Any]]:
@@ -204,20 +222,21 @@ class _Fault:
     detail: str
 
 
+_ENCODING = "it is not in UTF-8; save the file in that"
+
+
 def _file(path: Path) -> Iterator[Any]:
     """Yield the rows of a file.
 
     Raises:
         ConfigError: It cannot be read, or is of no known form.
     """
-    path = path.expanduser()
-    name = path.name.lower()
     try:
-        if name.endswith(".parquet"):
+        if path.name.lower().endswith(".parquet"):
             yield from _table(path)
-        elif name.removesuffix(".gz").endswith((".json", ".jsonl")):
-            with gzip.open(path) if name.endswith(".gz") else path.open("rb") as file:
-                yield from _json(path, cast(IO[bytes], file))
+        elif _is_json(path):
+            with _opened(path) as file:
+                yield from _json(path, file)
         else:
             raise ConfigError(
                 f"{path} is in no form that is known by its name. Give a .json, .jsonl (.gz) or "
@@ -230,22 +249,46 @@ def _file(path: Path) -> Iterator[Any]:
         ) from error
 
 
+def _is_json(path: Path) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith((".json", ".jsonl"))
+
+
+def _opened(path: Path) -> IO[bytes]:
+    packed = path.name.lower().endswith(".gz")
+    return cast(IO[bytes], gzip.open(path)) if packed else path.open("rb")
+
+
+def _keys_of_one(path: Path) -> list[str] | None:
+    """Return the keys of a file that is one JSON object, rows and all; None where it is not."""
+    if not _is_json(path):
+        return None
+    try:
+        with _opened(path) as file:
+            found = json.loads(file.read())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return [str(key) for key in found] if isinstance(found, dict) else None
+
+
 def _json(path: Path, file: IO[bytes]) -> Iterator[Any]:
-    """Yield the items of a JSON list, or the values of JSON lines."""
+    """Yield the items of a JSON list, or the values of JSON lines, `_BLANK` for a blank one."""
     begin = file.read(_CHUNK)
     file.seek(0)
+    if begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ConfigError(f"{path} is in UTF-16, and JSON is wanted in UTF-8. Save it in that.")
     if begin.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"[":
         yield from _items(path, file)
         return
     for line in file:
         text = line.removeprefix(codecs.BOM_UTF8).strip()
-        if text:
-            yield _value(text)
+        yield _value(text) if text else _BLANK
 
 
 def _value(text: bytes) -> Any:
     try:
         return json.loads(text)
+    except UnicodeDecodeError:
+        return _Fault(_ENCODING)
     except (ValueError, RecursionError) as error:
         return _Fault(f"it is no JSON ({_first_line(error)})")
 
@@ -254,7 +297,7 @@ def _items(path: Path, file: IO[bytes]) -> Iterator[Any]:
     """Yield the items of a JSON list one by one, as they are read."""
     reader = io.TextIOWrapper(file, encoding="utf-8-sig")
     decoder = json.JSONDecoder()
-    row, ended = 0, False
+    row, ended = 1, False
     try:
         text = reader.read(_CHUNK)
         at = text.index("[") + 1
@@ -278,9 +321,10 @@ def _items(path: Path, file: IO[bytes]) -> Iterator[Any]:
             yield value
             at, row = end, row + 1
     except (ValueError, RecursionError) as error:
+        why = _ENCODING if isinstance(error, UnicodeDecodeError) else _first_line(error)
         raise ConfigError(
-            f"{path} is a JSON list that cannot be read at row {row}: {_first_line(error)}. "
-            f"Get it again."
+            f"{path} is a JSON list that cannot be read at row {row}: {why}. Mend it, or get it "
+            f"again."
         ) from error
 
 
@@ -335,7 +379,6 @@ def _known(source: str, names: list[str]) -> list[str]:
     if not has & {"messages", "conversations"} and not ("instruction" in has and answers):
         raise ConfigError(
             f"No row of {source} can be trained on: it has the columns "
-            f"{', '.join(names[:20]) or 'none'}. Give one with instruction and output (or "
-            f"response), with messages, or with conversations."
+            f"{', '.join(names[:20]) or 'none'}. {_WANTED}"
         )
     return [name for name in _COLUMNS if name in has]

@@ -157,6 +157,7 @@ def _facts(
         chosen,
         outcome,
         config=_read(artifact.folder / "config.yaml", yaml.safe_load),
+        seed=artifact.manifest.seed,
         data=artifact.manifest.identity.get("data"),
         dialogues=artifact.records(Dialogue),
         upstream=_upstream(artifact),
@@ -189,6 +190,7 @@ def facts(
     outcome: Outcome,
     *,
     config: Mapping[str, Any],
+    seed: int,
     data: object,
     dialogues: Iterable[Dialogue],
     upstream: Artifact | None,
@@ -202,6 +204,7 @@ def facts(
         chosen: The checkpoint.
         outcome: How its training ended.
         config: The stage's table, resolved, as plain values.
+        seed: The run's random seed.
         data: What stands for the other datasets' content in the stage's identity.
         dialogues: What the stage keeps.
         upstream: The artifact whose instances were trained on, if any.
@@ -225,6 +228,7 @@ def facts(
         steps=outcome.steps,
         counts=counts,
         fingerprint=_fingerprint(upstream, data),
+        seed=seed,
         recipe={**_recipe(config, own), "base": base},
         versions={"wavecoder": package_version or __version__, **_versions()},
         loss_before=outcome.held_out_before,
@@ -243,7 +247,7 @@ def _fingerprint(upstream: Artifact | None, data: object) -> str:
 def _recipe(config: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """Return a variant's table as a recipe of its own, with no folders of this machine in it."""
     table = {**config, **own}
-    for key in ("variants", "prepare_only"):
+    for key in ("variants", "prepare_only", "gpu_memory", "nodes"):
         table.pop(key, None)
     table["data"] = [
         {**mix, "path": Path(mix["path"]).name} if mix.get("path") else mix

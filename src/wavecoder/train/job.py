@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from wavecoder.artifact import write_text
 from wavecoder.train.config import Adapter, Lora, Precision, Sharding
 
-__all__ = ["IGNORED", "Job", "Outcome"]
+__all__ = ["IGNORED", "Job", "Outcome", "read_outcome"]
 
 IGNORED = -100
 """The label of a token without loss."""
@@ -108,3 +108,11 @@ class Outcome(BaseModel):
     """Wall time of the steps, over all starts."""
     peak_bytes: int | None = None
     """Most memory that was held on one device; None on a CPU."""
+
+
+def read_outcome(output: Path) -> Outcome | None:
+    """Return the outcome in the folder for what is kept; None where there is none that is whole."""
+    try:
+        return Outcome.model_validate_json((output / "outcome.json").read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None

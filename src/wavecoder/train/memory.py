@@ -109,10 +109,15 @@ def _weight_format(job: Job) -> int:
 
 
 def _adapted(job: Job, shape: ModelShape) -> Iterator[tuple[int, int]]:
-    """Yield inputs and outputs of the linear layers of a block that an adapter stands beside."""
-    for name, inputs, outputs in shape.linears():
-        if job.lora.modules is None or name in job.lora.modules:
-            yield inputs, outputs
+    """Yield inputs and outputs of the linear layers of a block that an adapter stands beside.
+
+    All, where the architecture has other names than are known here: rather too many than too few.
+    """
+    linears = shape.linears()
+    names = {name.rpartition(".")[2] for name in job.lora.modules or ()}
+    chosen = [one for one in linears if one[0] in names] or linears
+    for _, inputs, outputs in chosen:
+        yield inputs, outputs
 
 
 class _Share:
@@ -312,7 +317,7 @@ def host(job: Job, shape: ModelShape) -> int:
 
 
 def fitting_batch(
-    job: Job, shape: ModelShape, device_bytes: int, *, longest: int | None = None
+    job: Job, shape: ModelShape, device_bytes: int, *, nodes: int = 1, longest: int | None = None
 ) -> int:
     """Return how many rows a device can take at once: a power of two, at least 1.
 
@@ -320,17 +325,19 @@ def fitting_batch(
         job: What is trained; its own `per_device_batch` does not matter.
         shape: The base's sizes.
         device_bytes: Memory of each device.
+        nodes: Machines, each with `job.gpus`.
         longest: Tokens of the longest row; None: `max_length`.
 
     Returns:
         The largest that fits and divides `batch` among the devices; 1 where nothing fits.
     """
     room = device_bytes * USABLE
+    devices = max(1, job.gpus) * nodes
     best = rows = 1
-    while job.batch % (2 * rows * max(1, job.gpus)) == 0:
+    while job.batch % (2 * rows * devices) == 0:
         rows *= 2
         tried = job.model_copy(update={"per_device_batch": rows})
-        if estimate(tried, shape, longest=longest).total > room:
+        if estimate(tried, shape, gpus=devices, longest=longest).total > room:
             break
         best = rows
     return best

@@ -6,6 +6,7 @@ from math import ceil
 from pathlib import Path
 
 from wavecoder.train.config import Adapter, Sharding
+from wavecoder.train.fitting import proposal
 from wavecoder.train.job import Job
 from wavecoder.train.launch import text
 from wavecoder.train.memory import USABLE, Memory, ModelShape, estimate, host
@@ -76,14 +77,14 @@ def steps_of(rows: int, batch: int, epochs: float, *, per_device_batch: int, gpu
 
     Args:
         rows: Rows an epoch has.
-        batch: Rows a step, over all processes.
+        batch: Rows a step, over all processes; a multiple of `per_device_batch` on each.
         epochs: Times the rows are gone through.
         per_device_batch: Rows a process takes at once.
-        gpus: Processes; 0, the CPU, is one.
+        gpus: Processes, over all machines; 0, the CPU, is one.
     """
     processes = max(1, gpus)
     portions = ceil(ceil(rows / per_device_batch) / processes)
-    gathered = max(1, batch // (per_device_batch * processes))
+    gathered = batch // (per_device_batch * processes)
     return ceil(epochs * max(1, ceil(portions / gathered)))
 
 
@@ -124,15 +125,22 @@ def describe(
     needed = estimate(job, shape, gpus=devices, longest=max(lengths, default=None))
     folder = job.work.parent / "job" if folder is None else folder
     lines = [
-        f"{name}: {shape.parameters / 1e9:.2f} billion parameters ({shape.architecture}), "
+        f"{name}: {_count(shape.parameters)} parameters ({shape.architecture}), "
         f"{_trained(job)}, {job.precision.value}, on {_on(job, device, nodes)}",
         _row("dialogues", f"{uses:,} an epoch, {held_out:,} held out{_why(rejected)}"),
         *_volume(job, shape, lengths, response_tokens=response_tokens, devices=devices),
+        *_beyond(shape, max(lengths, default=0)),
         *_memory(needed, device),
+        *_fitting(job, shape, needed, device, nodes=nodes, longest=max(lengths, default=None)),
         *_host(job, shape),
         _row("start", _started(job, folder, nodes)),
     ]
     return "\n".join(lines)
+
+
+def _count(parameters: int) -> str:
+    size, name = (1e9, "billion") if parameters >= 1e8 else (1e6, "million")
+    return f"{parameters / size:.2f} {name}"
 
 
 def _row(title: str, words: str) -> str:
@@ -180,7 +188,7 @@ def _volume(
     steps = steps_of(
         rows, job.batch, job.epochs, per_device_batch=job.per_device_batch, gpus=devices
     )
-    gathered = max(1, job.batch // (job.per_device_batch * devices))
+    gathered = job.batch // (job.per_device_batch * devices)
     # Kaplan et al. 2020 (arXiv 2001.08361), 2.1: a token costs 2 operations a parameter forward and
     # 4 back; calculating activations again costs another 2, and a frozen weight has no gradient.
     each = 6 if job.adapter is Adapter.NONE else 4
@@ -206,6 +214,19 @@ def _volume(
 
 def _used(this: bool) -> str:
     return " (as set)" if this else ""
+
+
+def _beyond(shape: ModelShape, longest: int) -> list[str]:
+    """Return the line on a dialogue that is longer than what the base was made for."""
+    if shape.positions is None or longest <= shape.positions:
+        return []
+    return [
+        _row(
+            "",
+            f"the longest has {longest:,}, beyond the {shape.positions:,} positions the base was "
+            f"trained on",
+        )
+    ]
 
 
 def _memory(needed: Memory, device: tuple[str, int] | None) -> list[str]:
@@ -235,6 +256,22 @@ def _memory(needed: Memory, device: tuple[str, int] | None) -> list[str]:
             f"{what} {device[0]}: {device[1] / 1e9:.1f} GB, of which {room / 1e9:.1f} count"
         )
     return [_row("memory" if not place else "", line) for place, line in enumerate(lines)]
+
+
+def _fitting(
+    job: Job,
+    shape: ModelShape,
+    needed: Memory,
+    device: tuple[str, int] | None,
+    *,
+    nodes: int,
+    longest: int | None,
+) -> list[str]:
+    """Return the line on what would fit where this does not."""
+    if device is None or needed.total <= device[1] * USABLE:
+        return []
+    words = proposal(job, shape, device[1] * USABLE, nodes=nodes, longest=longest)
+    return [_row("", words)]
 
 
 def _host(job: Job, shape: ModelShape) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from wavecoder.artifact import writing
 from wavecoder.errors import ConfigError
-from wavecoder.plugins import validate
+from wavecoder.plugins import nearest, validate
 from wavecoder.records import Dialogue, Rejected
 from wavecoder.train import launch, memory, plan
 from wavecoder.train.config import Adapter, Precision, TrainConfig, Variant
@@ -30,6 +30,8 @@ CHARACTERS_A_TOKEN = 3.2
 the 4,046 documented functions of Python 3.11's standard library (3.7 million characters): 4.0 with
 SmolLM2's 49,152 tokens, 4.4 with Qwen2.5-Coder's 151,936. Most bases of the presets have 32,000,
 which cut finer and were not at hand to measure, so that this rather counts too many."""
+_ASSUMED = 80
+"""GB of a GPU that is not here and of which nothing is said: those of the paper."""
 _AROUND = 42
 """Tokens of a template around a dialogue: of SmolLM2's, Alpaca's words with an input."""
 
@@ -59,6 +61,10 @@ class Prepared:
     variants: dict[str, Ready]
     shape: memory.ModelShape
     """The base's sizes."""
+    device: tuple[str, int] | None
+    """Name and bytes of the GPUs that are planned for; None: the CPU."""
+    repeated: int
+    """Dialogues that say the same as one before them."""
 
     def write(self, name: str) -> Path:
         """Write the job folder of a variant and return it.
@@ -162,7 +168,6 @@ def prepare(
     shape: memory.ModelShape,
     where: Where,
     seed: int,
-    device: tuple[str, int] | None = None,
 ) -> Prepared:
     """Decide everything that training needs.
 
@@ -173,10 +178,10 @@ def prepare(
         shape: The base's sizes.
         where: Folders.
         seed: The run's random seed.
-        device: Name and bytes of a GPU to plan for in place of those that are here.
 
     Raises:
-        ConfigError: There is nothing to train on, or the settings do not fit each other.
+        ConfigError: There is nothing to train on, the settings do not fit each other, or the base
+            cannot read what its tokenizer writes.
     """
     encoded: list[tuple[Conversation, Tokens] | Rejected] = []
     for one in inputs:
@@ -189,29 +194,94 @@ def prepare(
     pairs = [one for one in encoded if not isinstance(one, Rejected)]
     if not pairs:
         raise ConfigError(_nothing(encoded))
-    apart = hold_out([one for one, _ in pairs], config.held_out, seed=seed)
-    trained = [one for one, _ in pairs if one.id not in apart]
+    conversations = [one for one, _ in pairs]
+    _check_base(pairs, shape, config.base)
+    apart = hold_out(conversations, config.held_out, seed=seed)
     weights = {str(mix.path or mix.hub): mix.weight for mix in config.data}
-    used = uses(trained, config.variants, weights, seed=seed)
-    by_variant = {name: _spread(pairs, apart, counts) for name, counts in used.items()}
+    by_variant = uses(conversations, config.variants, weights, seed=seed, apart=apart)
+    gpus, device = _devices(config)
     variants = {}
     for name, own in config.variants.items():
-        job = _job(config, own, name, written=written, where=where, seed=seed)
+        _check_modules(own, name, shape)
+        job = _job(config, own, name, written=written, where=where, seed=seed, gpus=gpus)
         lengths = [
             len(tokens.input_ids)
             for (_, tokens), count in zip(pairs, by_variant[name], strict=True)
             for _ in range(count)
         ]
         variants[name] = Ready(_placed(config, job, lengths, shape, device), by_variant[name])
-    index = {one.id: place for place, (one, _) in enumerate(pairs)}
+    index = {one.id: place for place, one in enumerate(conversations)}
     outcomes: list[Dialogue | Rejected] = [
         one
         if isinstance(one, Rejected)
         else _dialogue(*one, one[0].id in apart, [u[index[one[0].id]] for u in by_variant.values()])
         for one in encoded
     ]
-    held_out = [one.id in apart for one, _ in pairs]
-    return Prepared(outcomes, [tokens for _, tokens in pairs], held_out, variants, shape)
+    return Prepared(
+        outcomes,
+        [tokens for _, tokens in pairs],
+        [one.id in apart for one in conversations],
+        variants,
+        shape,
+        device,
+        len(pairs) - len({(one.messages, one.information) for one in conversations}),
+    )
+
+
+def _check_base(
+    pairs: Sequence[tuple[Conversation, Tokens]], shape: memory.ModelShape, base: str
+) -> None:
+    """Make sure that the base has an embedding for every token, and a position if it learned them.
+
+    Raises:
+        ConfigError: It has not.
+    """
+    token, id = max((max(tokens.input_ids), one.id) for one, tokens in pairs)
+    if token >= shape.vocab:
+        raise ConfigError(
+            f"The dialogue {id} has the token {token}, and the base {base} embeds {shape.vocab:,} "
+            f"tokens, counted from 0. Take the tokenizer it was trained with, or give it room with "
+            f"transformers' resize_token_embeddings and save it again."
+        )
+    longest, id = max((len(tokens.input_ids), one.id) for one, tokens in pairs)
+    if shape.learned and shape.positions is not None and longest > shape.positions:
+        raise ConfigError(
+            f"The dialogue {id} has {longest:,} tokens, and the base {base} learned "
+            f"{shape.positions:,} positions and can read no more. Set train.max_length to "
+            f"{shape.positions}."
+        )
+
+
+def _check_modules(own: Variant, name: str, shape: memory.ModelShape) -> None:
+    """Make sure that a block has the layers an adapter is to stand beside.
+
+    Raises:
+        ConfigError: There is none of that name, in an architecture whose names are known.
+    """
+    if own.adapter is Adapter.NONE or own.lora.modules is None or not shape.known:
+        return
+    known = sorted({layer for layer, _, _ in shape.linears()})
+    for module in own.lora.modules:
+        # PEFT takes a path's end, too: mlp.c_proj.
+        if module.rpartition(".")[2] not in known:
+            raise ConfigError(
+                f"The variant {name} has train.lora.modules {module!r}, and the base, a "
+                f"{shape.architecture}, has no layer of that name.{nearest(module, known)} "
+                f"Known: {', '.join(known)}."
+            )
+
+
+def _devices(config: TrainConfig) -> tuple[int, tuple[str, int] | None]:
+    """Return the GPUs of a machine, and name and bytes of each; None: the CPU is planned for."""
+    here = launch.devices()
+    gpus = len(here) if config.gpus is None else config.gpus
+    if not gpus:
+        return 0, None
+    if config.gpu_memory is not None:
+        return gpus, (f"GPU of {config.gpu_memory:g} GB", int(config.gpu_memory * 1e9))
+    if here:
+        return gpus, min(here, key=lambda one: one[1])
+    return gpus, (f"GPU of {_ASSUMED} GB (assumed)", _ASSUMED * 10**9)
 
 
 def _nothing(encoded: Sequence[tuple[Conversation, Tokens] | Rejected]) -> str:
@@ -228,14 +298,6 @@ def _nothing(encoded: Sequence[tuple[Conversation, Tokens] | Rejected]) -> str:
         f"None of {len(encoded):,} dialogues can be trained on, most often for the reason "
         f"{reason} ({count:,}); the first: {example.detail} Change train.max_length or the data."
     )
-
-
-def _spread(
-    pairs: Sequence[tuple[Conversation, Tokens]], apart: frozenset[str], counts: Sequence[int]
-) -> tuple[int, ...]:
-    """Return counts of the dialogues trained on as counts of all, 0 for those held out."""
-    rest = iter(counts)
-    return tuple(0 if one.id in apart else next(rest) for one, _ in pairs)
 
 
 def _dialogue(one: Conversation, tokens: Tokens, held_out: bool, counts: Sequence[int]) -> Dialogue:
@@ -258,15 +320,15 @@ def _job(
     written: Writing,
     where: Where,
     seed: int,
+    gpus: int,
 ) -> Job:
     """Return a variant's job as if one device took one row at a time."""
-    gpus = len(launch.devices()) if config.gpus is None else config.gpus
     precision = config.precision
     if precision is Precision.AUTO:
         precision = Precision.BF16 if gpus else Precision.FP32
     if own.adapter is Adapter.QLORA and not gpus:
         raise ConfigError(
-            "train.adapter is qlora, whose weights in 4 bits need a GPU, and there is none here. "
+            "train.adapter is qlora, whose weights in 4 bits need a GPU, and there is none to use. "
             "Use lora."
         )
     same = {key for key in Job.model_fields if key in TrainConfig.model_fields}
@@ -294,20 +356,22 @@ def _placed(
     device: tuple[str, int] | None,
 ) -> Job:
     """Return the job with what depends on the devices and on how much there is to train on."""
+    processes = max(1, job.gpus) * config.nodes
     at_once = config.per_device_batch
     if at_once is None:
-        here = launch.devices()
-        found = device or (here[0] if here else None)
         # A core gains nothing from a second row, and padding would cost it.
-        at_once = 1 if not job.gpus or found is None else memory.fitting_batch(job, shape, found[1])
-    devices = max(1, job.gpus)
-    if job.batch % (at_once * devices):
+        at_once = 1
+        if device is not None:
+            at_once = memory.fitting_batch(job, shape, device[1], nodes=config.nodes)
+    if job.batch % (at_once * processes):
+        change = f"train.batch to a multiple of {at_once * processes}"
+        if job.batch % processes == 0:
+            change += f", or train.per_device_batch to a divisor of {job.batch // processes}"
         raise ConfigError(
-            f"A batch of {job.batch} cannot be split evenly among {devices} device(s) of "
-            f"{at_once} rows each. Make train.batch a multiple of {at_once * devices}, or change "
-            f"train.per_device_batch or train.gpus."
+            f"A batch of {job.batch} rows cannot be split evenly among {processes} processes that "
+            f"take {at_once} at once. Set {change}."
         )
     rows = plan.packed_rows(lengths, job.max_length) if job.packing else len(lengths)
-    steps = plan.steps_of(rows, job.batch, job.epochs, per_device_batch=at_once, gpus=job.gpus)
+    steps = plan.steps_of(rows, job.batch, job.epochs, per_device_batch=at_once, gpus=processes)
     table = job.model_dump() | {"per_device_batch": at_once, "steps": steps}
     return validate(Job, table, "job")

@@ -27,8 +27,7 @@ def settings(job: Job) -> dict[str, Any]:
     if job.batch % together:
         raise ConfigError(
             f"A batch of {job.batch} rows is no multiple of {job.per_device_batch} rows on each of "
-            f"{processes} processes. Set train.per_device_batch to a divisor of "
-            f"{job.batch / processes:g}."
+            f"{processes} processes. Set train.batch to a multiple of {together}."
         )
     return {
         "output_dir": str(job.work),

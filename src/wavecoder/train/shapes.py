@@ -37,6 +37,15 @@ class ModelShape:
     """Width of the feed-forward's inner layer."""
     tied: bool
     """The head that gives logits is the embedding."""
+    positions: int | None
+    """Tokens of the longest text that it was made for; None: its config does not say."""
+    learned: bool
+    """Positions are a table of so many rows, and there is none for what is longer."""
+
+    @property
+    def known(self) -> bool:
+        """Say whether `linears` are its own; of another architecture they are taken for Llama's."""
+        return self.architecture in ("gpt_bigcode", "llama", "qwen2", "starcoder2")
 
     @property
     def gated(self) -> bool:
@@ -119,6 +128,7 @@ def _in_file(path: Path) -> int:
 
 def _shape(config: Mapping[str, Any], counted: int | None, where: str) -> ModelShape:
     architecture = str(config.get("model_type", ""))
+    positions = config.get("n_positions", 1024 if architecture == "gpt_bigcode" else None)
     try:
         if architecture == "gpt_bigcode":
             hidden, heads = int(config["n_embd"]), int(config["n_head"])
@@ -151,6 +161,8 @@ def _shape(config: Mapping[str, Any], counted: int | None, where: str) -> ModelS
         intermediate=inner,
         # What transformers' classes take where the file is silent.
         tied=bool(config.get("tie_word_embeddings", architecture in _UNGATED)),
+        positions=positions or config.get("max_position_embeddings"),
+        learned=positions is not None,
     )
     if counted:
         return shape
@@ -180,8 +192,8 @@ def _with_parameters(shape: ModelShape, config: Mapping[str, Any]) -> ModelShape
     norm = hidden if shape.gated else 2 * hidden  # LayerNorm has a bias, RMSNorm has none
     total = shape.layers * (block + 2 * norm) + norm
     total += shape.vocab * hidden * (1 if shape.tied else 2)
-    if shape.architecture == "gpt_bigcode":
-        total += int(config.get("n_positions", 1024)) * hidden  # learned positions
+    if shape.learned:
+        total += (shape.positions or 0) * hidden
     return replace(shape, parameters=total)
 
 

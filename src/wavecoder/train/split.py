@@ -6,7 +6,7 @@ others.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import floor
 
 from wavecoder.errors import ConfigError
@@ -16,6 +16,9 @@ from wavecoder.train.config import Variant
 from wavecoder.train.conversations import Conversation
 
 __all__ = ["hold_out", "uses"]
+
+_TASKS = ("generation", "other", "repair", "summarization", "translation")
+"""What an instance of the built-in tasks, or a row of another dataset, is an instance of."""
 
 
 def hold_out(
@@ -48,6 +51,7 @@ def uses(
     mix_weights: Mapping[str, float],
     *,
     seed: int,
+    apart: Collection[str] = (),
 ) -> dict[str, tuple[int, ...]]:
     """Return how often an epoch of each variant has each dialogue.
 
@@ -56,27 +60,30 @@ def uses(
     the same share, as nearly as whole numbers allow.
 
     Args:
-        conversations: Those that are trained on.
+        conversations: All there are.
         variants: By name.
         mix_weights: Of other datasets, by `Conversation.source`.
         seed: The run's random seed.
+        apart: Ids of those that are held out.
 
     Returns:
-        By variant, a number for each of `conversations`, in their order.
+        By variant, a number for each of `conversations`, in their order; 0 of those held out.
 
     Raises:
-        ConfigError: A variant weighs a task that no dialogue has, or is left with nothing.
+        ConfigError: A variant weighs a task that no dialogue has (a weight of 0 may name a built-in
+            one), or is left with nothing.
     """
-    pools = _pools(conversations, mix_weights, seed)
+    pools = _pools(conversations, mix_weights, seed, apart)
     tasks = sorted({one.task for one in conversations})
     wanted: dict[str, list[int]] = {}
     for name, variant in variants.items():
-        for task in variant.weights:
-            if task not in tasks:
+        for task, weight in variant.weights.items():
+            if task not in tasks and (weight or task not in _TASKS):
+                meant = "" if task in _TASKS else nearest(task, sorted({*tasks, *_TASKS}))
                 raise ConfigError(
-                    f"The variant {name} weighs the task {task!r}, which no dialogue has."
-                    f"{nearest(task, tasks)} Take it out of weights, or make instances of it; "
-                    f"there are dialogues of: {', '.join(tasks) or 'no task'}."
+                    f"The variant {name} weighs the task {task!r}, which no dialogue has.{meant} "
+                    f"Take it out of weights, or make instances of it; there are dialogues of: "
+                    f"{', '.join(tasks)}."
                 )
         wanted[name] = [
             _times(variant.weights.get(task, 1.0) * mix_weights.get(source or "", 1.0), len(pool))
@@ -100,7 +107,10 @@ def uses(
 
 
 def _pools(
-    conversations: Sequence[Conversation], mix_weights: Mapping[str, float], seed: int
+    conversations: Sequence[Conversation],
+    mix_weights: Mapping[str, float],
+    seed: int,
+    apart: Collection[str],
 ) -> dict[tuple[str, str | None], list[int]]:
     """Return what is drawn from together: places of dialogues, in the order they are drawn in.
 
@@ -108,6 +118,8 @@ def _pools(
     """
     pools: dict[tuple[str, str | None], list[int]] = defaultdict(list)
     for place, one in enumerate(conversations):
+        if one.id in apart:
+            continue
         pools[one.task, one.source if one.source in mix_weights else None].append(place)
 
     def rank(place: int) -> tuple[str, str]:

@@ -36,6 +36,8 @@ __all__ = ["RUN_KEYS", "Train"]
 RUN_KEYS = frozenset(
     {
         "gpus",
+        "gpu_memory",
+        "nodes",
         "sharding",
         "per_device_batch",
         "gradient_checkpointing",
@@ -112,6 +114,11 @@ class Train:
             ConfigError: There is neither, a dataset cannot be read, there is nothing in it to train
                 on, or the settings do not fit each other.
         """
+        if self.config.nodes > 1 and not self.config.prepare_only:
+            raise ConfigError(
+                f"train.nodes is {self.config.nodes}, and this command trains on its own machine "
+                f"alone. Give it with --prepare and start what that prints, or leave nodes out."
+            )
         rows = list(self._rows(ctx))
         self._prepared = self._prepare(rows, ctx, self.base, self._writing(self.base))
         return rows
@@ -129,12 +136,11 @@ class Train:
         for mix in self.config.data:
             yield from read_mix(mix)
 
-    def planned(self, ctx: Context, device: tuple[str, int] | None = None) -> tuple[Prepared, bool]:
+    def planned(self, ctx: Context) -> tuple[Prepared, bool]:
         """Decide everything for a dry run, which does without a base whose sizes are known.
 
         Args:
             ctx: The stage's context.
-            device: Name and bytes of a GPU to plan for in place of those that are here.
 
         Returns:
             What is planned, and whether its tokens are counted; they are estimated otherwise.
@@ -152,8 +158,8 @@ class Train:
             if shape is None:
                 raise
             where = Path(self.config.base)
-            return self._prepare(rows, ctx, where, estimated(), shape, device), False
-        return self._prepare(rows, ctx, base, self._writing(base), None, device), True
+            return self._prepare(rows, ctx, where, estimated(), shape), False
+        return self._prepare(rows, ctx, base, self._writing(base)), True
 
     def _writing(self, base: Path) -> Writing:
         return Writing.of(bases.load_tokenizer(base), self.config)
@@ -165,7 +171,6 @@ class Train:
         base: Path,
         written: Writing,
         shape: memory.ModelShape | None = None,
-        device: tuple[str, int] | None = None,
     ) -> Prepared:
         return prepare(
             self.config,
@@ -174,7 +179,6 @@ class Train:
             shape=shape or memory.shape_of(base),
             where=Where(base, ctx.folder / "files", ctx.folder / "work"),
             seed=ctx.seed,
-            device=device,
         )
 
     def run(
@@ -225,6 +229,7 @@ class Train:
                 one,
                 outcomes[one.name],
                 config=self.config.model_dump(mode="json"),
+                seed=ctx.seed,
                 data=self._data(),
                 dialogues=[row for row in prepared.outcomes if isinstance(row, Dialogue)],
                 upstream=_instances(ctx.upstream),

@@ -10,8 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,16 +26,17 @@ from wavecoder.errors import (
     TrainingError,
 )
 from wavecoder.llm import catalogue
-from wavecoder.train.callbacks import is_of, last_whole
+from wavecoder.train.callbacks import cut, is_of, last_whole, read_rows, step_of
 from wavecoder.train.config import Adapter, Precision, Sharding
-from wavecoder.train.job import Job, Outcome
+from wavecoder.train.following import follow
+from wavecoder.train.job import Job, Outcome, read_outcome
+from wavecoder.train.launch import command, devices
 
 if TYPE_CHECKING:
     from wavecoder.protocols import Progress
 
 __all__ = ["TrlTrainer", "check_settings", "checkpoint_bytes"]
 
-_SECONDS = 0.2  # between two looks at the workers
 _HOW = {
     "output",
     "work",
@@ -59,24 +59,37 @@ class TrlTrainer:
 
         Raises:
             MissingExtraError: A library is not installed.
+            ConfigError: There are fewer GPUs here than the job takes.
             ArtifactError: `job.output` holds another training, or the disk cannot be written.
             TrainingError: It diverged, or memory or disk were too small, or the worker died.
             StoppedError: The user asked to stop; the same call goes on from there.
         """
         _check_libraries(job)
+        _check_gpus(job)
         with writing(job.output):
             job.output.mkdir(parents=True, exist_ok=True)
             job.work.mkdir(parents=True, exist_ok=True)
         check_settings(job, folder)
-        outcome = _read_outcome(job)
+        outcome = read_outcome(job.output)
         if outcome is not None and outcome.status == "complete":
             return outcome
         _check_room(job)
         (job.output / "outcome.json").unlink(missing_ok=True)
         (job.work / "stop").unlink(missing_ok=True)
+        metrics, began = job.output / "metrics.jsonl", last_whole(job.work)
+        cut(metrics, began)  # what an earlier start wrote behind it is done again
+        told = metrics.stat().st_size if metrics.exists() else 0
         with _started(folder, job) as workers:
-            _follow(workers, job, progress, stop)
-        return _judged(job, workers.returncode)
+            follow(workers, job, progress, stop, told=told)
+        return _judged(job, workers.returncode, began)
+
+
+def _check_gpus(job: Job) -> None:
+    if job.gpus and job.gpus > (here := len(devices())):
+        raise ConfigError(
+            f"train.gpus is {job.gpus}, and {here or 'no'} NVIDIA GPUs may be used here. Leave "
+            f"train.gpus out, or give --prepare to train on another machine."
+        )
 
 
 def _check_libraries(job: Job) -> None:
@@ -173,13 +186,6 @@ def _check_sharding(job: Job) -> None:
         )
 
 
-def _read_outcome(job: Job) -> Outcome | None:
-    try:
-        return Outcome.model_validate_json((job.output / "outcome.json").read_text("utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-
-
 def checkpoint_bytes(job: Job) -> tuple[int, int]:
     """Return the most bytes that `job.work` and `job.output` will hold at once.
 
@@ -223,8 +229,6 @@ def _size(count: int) -> str:
 @contextmanager
 def _started(folder: Path, job: Job) -> Iterator[subprocess.Popen[bytes]]:
     """Start the workers and see to it that none is left."""
-    from wavecoder.train.launch import command
-
     with (job.work / "log.txt").open("wb") as log:
         workers = subprocess.Popen(
             command(job, folder),
@@ -252,72 +256,23 @@ def _environment(job: Job) -> dict[str, str]:
     return found
 
 
-def _follow(
-    workers: "subprocess.Popen[bytes]", job: Job, progress: "Progress", stop: Event
-) -> None:
-    """Tell the progress what the workers write, until they end."""
-    told = False
-    curve = _Curve(job, progress)
-    while workers.poll() is None:
-        if told:
-            time.sleep(_SECONDS)
-        elif stop.wait(_SECONDS):
-            (job.work / "stop").touch()
-            told = True
-        curve.tell()
-    curve.tell()
+def _judged(job: Job, code: int, began: Path | None) -> Outcome:
+    """Return the outcome of workers that ended, or raise what it means.
 
-
-class _Curve:
-    """Reads `metrics.jsonl` while it grows."""
-
-    def __init__(self, job: Job, progress: "Progress") -> None:
-        self._job = job
-        self._progress = progress
-        self._at = 0
-        self._file: tuple[int, int] | None = None
-
-    def tell(self) -> None:
-        path = self._job.output / "metrics.jsonl"
-        try:
-            with path.open("rb") as file:
-                status = os.fstat(file.fileno())
-                if self._file != (status.st_dev, status.st_ino):  # it was cut: another file
-                    self._file, self._at = (status.st_dev, status.st_ino), 0
-                file.seek(self._at)
-                text = file.read()
-        except FileNotFoundError:
-            return
-        whole = text[: text.rfind(b"\n") + 1]
-        self._at += len(whole)
-        rows = [json.loads(line) for line in whole.splitlines()]
-        measured = [row for row in rows if "held_out_loss" in row]
-        steps = [row for row in rows if "loss" in row]
-        if measured:
-            self._progress.figures({"held-out loss": measured[-1]["held_out_loss"]})
-        if steps:
-            self._show(steps[-1])
-
-    def _show(self, row: Mapping[str, Any]) -> None:
-        self._progress.step("steps", row["step"], self._job.steps)
-        rate = round(row["tokens_per_second"])
-        self._progress.figures({"loss": row["loss"], "tokens/s": rate})
-
-
-def _judged(job: Job, code: int) -> Outcome:
-    """Return the outcome of workers that ended, or raise what it means."""
-    outcome = _read_outcome(job)
-    kept = last_whole(job.work)
-    goes_on = (
-        f"The checkpoint of step {kept.name[11:]} is kept; the same command goes on from it."
-        if kept
-        else "No checkpoint was saved yet."
-    )
+    Args:
+        job: What they trained.
+        code: Their exit status.
+        began: The checkpoint that they were to go on from.
+    """
+    outcome = read_outcome(job.output)
+    goes_on = _goes_on(job)
     if outcome is None:
         if code == -signal.SIGKILL or _memory_was_refused(job):
             raise TrainingError(
                 f"The training was ended, as it seems for lack of memory. {_fitting(job)}"
             )
+        if began is not None and began == last_whole(job.work) and not _went_on(job, began):
+            goes_on = f"If {began} is damaged, remove it, and the same command begins anew."
         raise TrainingError(
             f"The training ended with exit status {code} and without an outcome: "
             f"{_last_line(job)}. Its log is {job.work / 'log.txt'}. {goes_on}"
@@ -335,6 +290,19 @@ def _judged(job: Job, code: int) -> Outcome:
             f"{job.output}, which need {_size(need)} altogether. Make room. {goes_on}"
         )
     raise TrainingError(outcome.detail)
+
+
+def _goes_on(job: Job) -> str:
+    kept = last_whole(job.work)
+    if kept is None:
+        return "No checkpoint was saved yet."
+    return f"The checkpoint of step {step_of(kept)} is kept; the same command goes on from it."
+
+
+def _went_on(job: Job, began: Path) -> bool:
+    """Return True if a step was done behind the checkpoint that was gone on from."""
+    rows = read_rows(job.output / "metrics.jsonl")
+    return any("loss" in row and row["step"] > step_of(began) for row in rows)
 
 
 def _fitting(job: Job) -> str:

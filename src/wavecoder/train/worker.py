@@ -31,6 +31,7 @@ from wavecoder.train.callbacks import (
     is_whole,
     last_whole,
     peak_bytes,
+    step_of,
 )
 from wavecoder.train.config import Adapter, Sharding
 from wavecoder.train.job import Job, Outcome
@@ -100,7 +101,7 @@ def _outcome(job: Job, course: Course, steps: int) -> Outcome:
         detail = (
             f"Training diverged: {course.diverged}. Set train.learning_rate (now "
             f"{job.learning_rate:g}) lower, or train.warmup_steps (now {job.warmup_steps}) higher; "
-            + (f"the checkpoint of step {kept.name[11:]} is kept." if kept else "none was saved.")
+            + (f"the checkpoint of step {step_of(kept)} is kept." if kept else "none was saved.")
         )
     return Outcome(
         status=status,
@@ -189,16 +190,31 @@ def _load(job: Job) -> Any:
         options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0"))}
     dtype = torch.float32 if job.adapter is Adapter.NONE else kept(job)
     try:
-        model = transformers.AutoModelForCausalLM.from_pretrained(job.base, dtype=dtype, **options)
-    except (ValueError, KeyError, ImportError, OSError) as error:
+        model, found = transformers.AutoModelForCausalLM.from_pretrained(
+            job.base, dtype=dtype, output_loading_info=True, **options
+        )
+    # What a damaged file raises is its reader's own: safetensors and torch each have their errors.
+    except Exception as error:
         if _is_space(error) or _is_memory(error):
             raise
         raise ConfigError(
-            f"The base {job.base} cannot be loaded: {_line(error)}. Name another base, or other "
-            f"train.attention, or save it again."
+            f"The base {job.base} cannot be loaded: {_unfit(error)}. Name another base, or other "
+            f"train.attention, or get it again."
         ) from error
+    if missing := sorted(found["missing_keys"]):
+        # transformers draws them at random, and says so in the log alone.
+        raise ConfigError(
+            f"The base {job.base} lacks {len(missing)} of its weights, {missing[0]} first. Get it "
+            f"again."
+        )
     _mend(model.generation_config)
     return model
+
+
+def _unfit(error: Exception) -> str:
+    if "ignore_mismatched_sizes" in str(error):  # its table of sizes is in the log
+        return "its config.json does not fit its weights"
+    return _line(error)
 
 
 def _mend(generation: Any) -> None:
