@@ -15,8 +15,9 @@ from wavecoder.train.bases import load_tokenizer
 from wavecoder.train.config import TrainConfig
 from wavecoder.train.conversations import Conversation, read_mix
 from wavecoder.train.memory import ModelShape, shape_of
-from wavecoder.train.prepare import Prepared, Where, Writing, prepare
+from wavecoder.train.prepare import Prepared, Where, prepare
 from wavecoder.train.sft import settings
+from wavecoder.train.writing import Writing
 
 Prepare = Callable[..., Prepared]
 

@@ -87,7 +87,7 @@ def _plan(recipe: "Recipe", out: Path, options: "RunOptions", *, write: bool) ->
     from wavecoder.errors import StoppedError
     from wavecoder.records import Rejected
     from wavecoder.train import Train, plan
-    from wavecoder.train.prepare import CHARACTERS_A_TOKEN
+    from wavecoder.train.writing import CHARACTERS_A_TOKEN
 
     notes = []
     missing = _missing(recipe, out)

@@ -5,11 +5,9 @@ the first without the second.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
-from typing import Any
 
 from wavecoder.artifact import writing
 from wavecoder.errors import ConfigError
@@ -18,22 +16,15 @@ from wavecoder.records import Dialogue, Rejected
 from wavecoder.train import launch, memory, plan
 from wavecoder.train.config import Adapter, Precision, TrainConfig, Variant
 from wavecoder.train.conversations import Conversation
-from wavecoder.train.job import IGNORED, Job
+from wavecoder.train.job import Job
 from wavecoder.train.split import hold_out, uses
-from wavecoder.train.templates import chat_template, end_token
-from wavecoder.train.tokens import Encoder, Tokens
+from wavecoder.train.tokens import Tokens
+from wavecoder.train.writing import Writing
 
-__all__ = ["CHARACTERS_A_TOKEN", "Prepared", "Ready", "Where", "Writing", "estimated", "prepare"]
+__all__ = ["Prepared", "Ready", "Where", "prepare"]
 
-CHARACTERS_A_TOKEN = 3.2
-"""Of code and prose about it, for a base that is not here. Measured over the docstrings and code of
-the 4,046 documented functions of Python 3.11's standard library (3.7 million characters): 4.0 with
-SmolLM2's 49,152 tokens, 4.4 with Qwen2.5-Coder's 151,936. Most bases of the presets have 32,000,
-which cut finer and were not at hand to measure, so that this rather counts too many."""
 _ASSUMED = 80
 """GB of a GPU that is not here and of which nothing is said: those of the paper."""
-_AROUND = 42
-"""Tokens of a template around a dialogue: of SmolLM2's, Alpaca's words with an input."""
 
 
 @dataclass(frozen=True)
@@ -104,50 +95,6 @@ def _write(path: Path, dialogues: Sequence[Tokens]) -> None:
     with writing(path):
         pq.write_table(table, partial)
         partial.replace(path)
-
-
-@dataclass(frozen=True)
-class Writing:
-    """How dialogues become tokens."""
-
-    template: str
-    """Jinja text."""
-    end: str
-    """The token every response ends with."""
-    encode: Callable[[Conversation, int], Tokens | Rejected]
-    """Gives a dialogue's tokens, or why it is not trained on: it has more than so many."""
-
-    @classmethod
-    def of(cls, tokenizer: Any, config: TrainConfig) -> "Writing":
-        """Return how a base's tokenizer does it.
-
-        Raises:
-            ConfigError: The base lacks the template or an end token.
-        """
-        template = chat_template(tokenizer, config.template, base=config.base)
-        end = end_token(tokenizer, config.eos_token, base=config.base, chat_template=template)
-        return cls(template, end, Encoder(tokenizer, template, end).encode)
-
-
-def estimated() -> Writing:
-    """Return a stand-in for a base that is not here: numbers of tokens, and no tokens."""
-    return Writing("", "", _estimate)
-
-
-def _estimate(one: Conversation, max_length: int) -> Tokens | Rejected:
-    said = {"assistant": 0, "user": len(one.information or ""), "system": 0}
-    for turn in one.messages:
-        said[turn.role] += len(turn.content)
-    response = ceil(said["assistant"] / CHARACTERS_A_TOKEN) + 1
-    prompt = ceil((said["user"] + said["system"]) / CHARACTERS_A_TOKEN) + _AROUND
-    if prompt + response > max_length:
-        return Rejected(
-            id=one.id,
-            reason="too_long",
-            detail=f"It has about {prompt + response:,} tokens and {max_length:,} are allowed.",
-            task=one.task,
-        )
-    return Tokens([0] * (prompt + response), [IGNORED] * prompt + [0] * response)
 
 
 @dataclass(frozen=True)

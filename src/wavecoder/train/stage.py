@@ -28,8 +28,9 @@ from wavecoder.train.config import Mix, TrainConfig
 from wavecoder.train.conversations import Conversation, from_instance, read_mix
 from wavecoder.train.export import facts
 from wavecoder.train.job import Outcome
-from wavecoder.train.prepare import Prepared, Where, Writing, estimated, prepare
+from wavecoder.train.prepare import Prepared, Where, prepare
 from wavecoder.train.templates import alpaca_text
+from wavecoder.train.writing import Writing, estimated
 
 __all__ = ["RUN_KEYS", "Train"]
 
