@@ -91,7 +91,7 @@ def test_a_function_can_answer():
         ("- match: a\n  reply: a\n  replies: [b]", "either reply or replies"),
         ("- match: a\n  replay: a", "Did you mean 'reply'"),
         ("- match: a\n  reply: a\n  finish_reason: halt", "finish_reason"),
-        ("- just text", "dictionary"),
+        ("- just text", "a table should be there"),
     ],
 )
 def test_a_script_that_is_wrong_is_said_where(tmp_path, text, words):

@@ -2,6 +2,7 @@ import os
 import resource
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from wavecoder.errors import SandboxError
 from wavecoder.records import Status
 from wavecoder.sandbox import Bubblewrap, Job, Limits, Step, execution
+from wavecoder.sandbox.job import Cause
 
 RIGHT = "def f(x):\n    return x + 1\n"
 
@@ -162,3 +164,17 @@ def test_closing_twice_is_no_error_and_leaves_no_group():
     box.close()
     box.close()
     assert made and not any(group.memory.exists() or group.pids.exists() for group in made)
+
+
+def test_who_writes_too_much_is_told_of_no_broken_pipe(box):
+    """Its first process is killed; a child that goes on writing for a moment has nothing to say."""
+    program = (
+        "import os\nif os.fork():\n    os.wait()\nelse:\n    try:\n        while True:\n"
+        "            os.write(1, b'x' * 100_000)\n"
+        "    except BrokenPipeError:\n        os.write(2, b'broken')\n"
+    )
+    step = Step(argv=["python3", "-I", "-c", program], cpu_seconds=5, wall_seconds=30)
+    with ThreadPoolExecutor(8) as pool:
+        reports = [*pool.map(box.run, [Job(steps=[step])] * 40)]
+    assert {report.steps[0].cause for report in reports} == {Cause.OUTPUT}
+    assert {report.steps[0].stderr for report in reports} == {b""}

@@ -187,6 +187,10 @@ class Process:
         self.code = os.waitstatus_to_exitcode(status)
         for stream in list(self.streams):
             self._drain(stream)
+        # Not before all is read: a child that is still alive would meet a broken pipe in one of
+        # them and say so in the other.
+        for stream in self.streams:
+            os.close(stream)
         self.streams = {}
         os.close(self.pidfd)
 
@@ -200,8 +204,6 @@ class Process:
                 break
             if stream in self.streams and self.streams[stream].written == before:
                 break
-        if stream in self.streams:
-            os.close(stream)
 
     def report(
         self, cause: str, answered: bool, failure: str = "", wrong: bool = False
