@@ -179,6 +179,7 @@ def test_the_papers_own_figures_stand_beside_with_their_source(ablated):
     assert len(table.rows) == 11
     assert "Table 6" in table.note
     assert "Tasks left out" in score_tables(ablated)
+    assert "Sizes of the dataset" not in score_tables(ablated)  # the sizes stand there, too
 
 
 def test_a_slice_has_no_published_figures_beside_it(measure_trained):

@@ -1,8 +1,8 @@
 """What models of one run score that differ in what they were trained on, side by side.
 
 Which table applies is read from the checkpoints: where a variant was trained without a task and
-another with all of them, it is the paper's Table 6; where variants of equal weights differ in how
-many dialogues they had, a table of sizes. Both are by the benchmark's own rule where a model was
+another with all of them, it is the paper's Table 6; else, where variants of equal weights differ in
+how many dialogues they had, a table of sizes. Both are by the benchmark's own rule where a model was
 graded by it, and by the strict rule where that says something else.
 """
 
@@ -37,6 +37,7 @@ def ablation_tables(results: Results) -> list[Table]:
             continue
         if any(dropped.values()) and not all(dropped.values()):
             found.append(_tasks(results, variants, columns, mode))
+            continue  # it says how many dialogues each had
         for members in by_weights.values():
             if len({_dialogues(one) for one in members}) > 1:
                 found.append(_sizes(results, members, columns, mode))
