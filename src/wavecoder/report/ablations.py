@@ -2,8 +2,8 @@
 
 Which table applies is read from the checkpoints: where a variant was trained without a task and
 another with all of them, it is the paper's Table 6; else, where variants of equal weights differ in
-how many dialogues they had, a table of sizes. Both are by the benchmark's own rule where a model was
-graded by it, and by the strict rule where that says something else.
+how many dialogues they had, a table of sizes. Both are by the benchmark's own rule where a model
+was graded by it, and by the strict rule where that says something else.
 """
 
 from collections import defaultdict

@@ -189,12 +189,12 @@ def _load(job: Job) -> Any:
         )
         options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0"))}
     dtype = torch.float32 if job.adapter is Adapter.NONE else kept(job)
+    damaged = importlib.import_module("safetensors").SafetensorError
     try:
         model, found = transformers.AutoModelForCausalLM.from_pretrained(
             job.base, dtype=dtype, output_loading_info=True, **options
         )
-    # What a damaged file raises is its reader's own: safetensors and torch each have their errors.
-    except Exception as error:
+    except (ValueError, KeyError, ImportError, OSError, RuntimeError, damaged) as error:
         if _is_space(error) or _is_memory(error):
             raise
         raise ConfigError(
