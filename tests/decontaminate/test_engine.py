@@ -1,6 +1,7 @@
 import gzip
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from wavecoder.contamination import load_index
+from wavecoder.contamination import HASHED, load_index
 from wavecoder.decontaminate import Options, decontaminate, engine
 from wavecoder.errors import ConfigError, StoppedError
 from wavecoder.executor import map_ordered
@@ -232,6 +233,29 @@ def test_code_that_passes_a_benchmarks_tests_is_found_by_what_it_does(
     assert [(one["row"], one["problem"]) for one in found] == [(9, "HumanEval/31")]
     assert report.removed == 2
     assert report.likely >= report.tried >= 2
+
+
+def test_a_renamed_program_too_short_for_a_proof_by_its_tokens_is_run(
+    rows: Rows, write: Write, tmp_path: Path
+):
+    answers = [
+        "def total(one, other):\n    return one + other\n",
+        "def total(one, other):\n    return one * other\n",
+        'def both(n: int, m: int) -> int:\n    """Whatever."""\n    return n + m  # done\n',
+        "def total(one, other, third):\n    return one + other\n",
+    ]
+    mine = [*rows, *({"instruction": "Go on.", "output": answer} for answer in answers)]
+    options = Options(benchmarks=("humaneval",), layers=HASHED, unsandboxed=True)
+    before = decontaminate(write(mine), None, options)
+    tried = replace(options, layers=(*HASHED, "behaviour"))
+    report = decontaminate(write(mine), tmp_path / "out", tried)
+    found = [one for one in removed(tmp_path / "out") if one["layer"] == "behaviour"]
+    first = len(rows)
+    assert [(one["row"], one["problem"]) for one in found] == [
+        (first + 1, "HumanEval/53"),
+        (first + 3, "HumanEval/53"),
+    ]
+    assert report.removed == before.removed + 2
 
 
 class _Stopping(Silent):

@@ -1,9 +1,14 @@
 """Rows whose code does what a benchmark asks: it passes the benchmark's own tests.
 
-Running every function against every problem is out of reach, so few are tried: a problem's words
-must be among the row's words, weighed by how rare they are among problems, and a function of the
-row must take as many arguments as the problem's. Of each problem the likeliest rows are run, in the
-sandbox, by the strict rule, called by the name that the tests know.
+Running every function against every problem is out of reach, so few are tried: a function of the
+row must take as many arguments as the problem's, and
+
+- a problem's words are among the row's words, weighed by how rare they are among problems; or
+- its body is made like the problem's, names left out. For short programs that is no proof, which is
+  why the layer `ast` leaves them alone: `return a + b`.
+
+Of each problem the likeliest rows are run, in the sandbox, by the strict rule, called by the name
+that the tests know.
 """
 
 import heapq
@@ -17,6 +22,8 @@ from tree_sitter import Node
 
 from wavecoder.contamination import Document
 from wavecoder.contamination.documents import blocks
+from wavecoder.contamination.structure import bodies
+from wavecoder.contamination.tokens import runs, style_of, symbols
 from wavecoder.decontaminate.references import Known
 from wavecoder.errors import ConfigError
 from wavecoder.grading import job_for
@@ -39,6 +46,12 @@ _TASKS = 3
 """Tasks that a row is tried for; HumanEval, HumanEval+ and HumanEvalPack have the same."""
 _COMMON = 0.2
 """Words in more than this share of problems are `write` and `function`."""
+_RUN = 3
+"""Tokens in a run, of which the likeness of two bodies is counted."""
+_ALIKE = 0.7
+"""Least share of runs that two bodies have in common, of the runs of both."""
+_TIMES = 6
+"""A row with so many times the runs of a problem is not looked at for its body."""
 _EXCERPT = 300
 _LONGEST = 20_000
 """Bytes of a solution that is looked at; benchmarks' solutions have a few hundred."""
@@ -67,13 +80,24 @@ class _Task(NamedTuple):
     imports: str
     """What stands at the head of the prompt."""
     problems: list[int]
+    bodies: list[frozenset[int]]
+    """Of each solution the runs of its body."""
+
+
+class _Function(NamedTuple):
+    """A function of a row."""
+
+    fewest: int
+    """Arguments that it must be given."""
+    most: int
+    code: str
 
 
 class Suspects:
     """Finds what is worth running; can be pickled."""
 
     def __init__(self, known: Known) -> None:
-        """Weigh the words of the problems that can be run."""
+        """Weigh the words of the problems that can be run, and note how they are made."""
         self._tasks: list[_Task] = []
         places: dict[tuple[str, str], int] = {}
         found: list[set[str]] = []
@@ -85,25 +109,27 @@ class Suspects:
             # What passes all inputs of an extended benchmark passes the base's few, and quicker.
             if one.inputs and (one.language, one.entry_point) in places:
                 continue
-            takes = _arguments(reference.programs[0], one.language).get(one.entry_point)
-            if takes is None:
+            own = _functions(reference.programs[0], one.language).get(one.entry_point)
+            if own is None:
                 continue
             key = (one.language, one.entry_point)
             if key not in places:
                 places[key] = len(found)
                 found.append(set())
                 imports = _imports(one.prompt) if one.language == "python" else ""
-                self._tasks.append(_Task(*key, takes[1], imports, []))
-            self._tasks[places[key]].problems.append(place)
+                self._tasks.append(_Task(*key, own.most, imports, [], []))
+            task = self._tasks[places[key]]
+            task.problems.append(place)
+            if (body := _body(own.code, one.language)) and body not in task.bodies:
+                task.bodies.append(body)
             found[places[key]] |= _words(f"{reference.prompt} {one.entry_point}")
-        counts = Counter(word for words in found for word in words)
-        most = max(3.0, _COMMON * len(found))
-        self._weights: dict[str, list[tuple[int, float]]] = defaultdict(list)
-        for number, words in enumerate(found):
-            weight = {w: math.log(len(found) / counts[w]) ** 2 for w in words if counts[w] <= most}
-            total = sum(weight.values())
-            for word, value in weight.items():
-                self._weights[word].append((number, value / total))
+        self._weights = _weighed(found)
+        self._made: dict[str, dict[int, list[tuple[int, int]]]] = {one: {} for one in RUNNABLE}
+        """Of each run the tasks with a body that has it, and how many runs that body has."""
+        for number, task in enumerate(self._tasks):
+            for body in task.bodies:
+                for run in body:
+                    self._made[task.language].setdefault(run, []).append((number, len(body)))
 
     def of(self, document: Document, row: int) -> list[Suspect]:
         """Return the functions of a row that are worth running, with their problems."""
@@ -114,23 +140,42 @@ class Suspects:
             for number, weight in self._weights.get(word, ()):
                 likeness[number] += weight
         best = heapq.nlargest(_TASKS, likeness.items(), key=lambda item: (item[1], -item[0]))
+        said = {number: value for number, value in best if value >= _LEAST}
+        made = self._made_like(document)
         return [
             suspect
-            for number, value in best
-            if value >= _LEAST
-            for suspect in self._fitting(document, row, number, value)
+            for number in sorted(said.keys() | made)
+            for suspect in self._fitting(document, row, number, said.get(number, 0.0))
         ]
 
-    def _fitting(
-        self, document: Document, row: int, number: int, likeness: float
-    ) -> Iterator[Suspect]:
+    def _made_like(self, document: Document) -> set[int]:
+        """Return the tasks that a row without a parser's help may have the body of."""
+        found: set[int] = set()
+        for language in RUNNABLE:
+            if document.language not in (None, language):
+                continue
+            runs = _runs(document.solution, language)
+            shared = Counter(one for run in runs for one in self._made[language].get(run, ()))
+            found |= {
+                number
+                for (number, length), count in shared.items()
+                if count >= _ALIKE * length and len(runs) <= _TIMES * length
+            }
+        return found
+
+    def _fitting(self, document: Document, row: int, number: int, said: float) -> Iterator[Suspect]:
         task = self._tasks[number]
         if document.language not in (None, task.language):
             return
         found = [code for code, tag in blocks(document.solution) if tag in (None, task.language)]
         for code in found or [document.solution]:
-            for name, (fewest, most) in _arguments(code, task.language).items():
-                if not fewest <= task.takes <= most:
+            for name, one in _functions(code, task.language).items():
+                if not one.fewest <= task.takes <= one.most:
+                    continue
+                body = _body(one.code, task.language)
+                made = max((len(body & own) / len(body | own) for own in task.bodies), default=0.0)
+                likeness = max(said, made if made >= _ALIKE else 0.0)
+                if not likeness:
                     continue
                 alias = _ALIAS[task.language].format(entry=task.entry_point, name=name)
                 program = f"{task.imports}{code}\n{alias if name != task.entry_point else ''}"
@@ -227,18 +272,42 @@ def _imports(prompt: str) -> str:
     return "".join(f"{line}\n" for line in found)
 
 
-def _arguments(program: str, language: str) -> dict[str, tuple[int, int]]:
-    """Return for each function of a program, by name, how few and how many arguments it takes."""
+def _weighed(found: Sequence[set[str]]) -> dict[str, list[tuple[int, float]]]:
+    """Return of each word the tasks that have it, and what share of their words it weighs there."""
+    counts = Counter(word for words in found for word in words)
+    most = max(3.0, _COMMON * len(found))
+    weights: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    for number, words in enumerate(found):
+        weight = {w: math.log(len(found) / counts[w]) ** 2 for w in words if counts[w] <= most}
+        total = sum(weight.values())
+        for word, value in weight.items():
+            weights[word].append((number, value / total))
+    return dict(weights)
+
+
+def _runs(code: str, language: str) -> frozenset[int]:
+    """Return the runs of code's tokens, names left out."""
+    tokens = symbols(code.encode("utf-8", "replace"), style_of(language)[0])
+    return frozenset(runs(tokens, _RUN, blind=True).tolist())
+
+
+def _body(code: str, language: str) -> frozenset[int]:
+    """Return the runs of a function's body; none where it is too short for one."""
+    return _runs("\n".join(bodies(code, language)), language)
+
+
+def _functions(program: str, language: str) -> dict[str, _Function]:
+    """Return the functions of a program by name; methods need their object and are left out."""
     found = {}
     for span in functions(program, language):
-        if "." in span.name:  # a method needs its object
+        if "." in span.name:
             continue
         pending = [parse(span.code, language).root_node]
         while pending:
             node = pending.pop()
             given = node.child_by_field_name("parameters") or node.child_by_field_name("parameter")
             if given is not None:
-                found[span.name] = _counts(given)
+                found[span.name] = _Function(*_counts(given), span.code)
                 break
             pending.extend(reversed(node.named_children))
     return found
