@@ -276,6 +276,8 @@ class Example(Record):
     """The judgement rule by rule; empty where a check by program refused it."""
     analysis: str
     """Why it is good or bad, in a sentence or two."""
+    case: Case | None = None
+    """An input that tells its two codes apart, where running them gave one."""
 
 
 class Dialogue(Record):

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
+from wavecoder.generate.examples import telling
 from wavecoder.generate.generator import example_turn, raw_variables
 from wavecoder.generate.quoting import as_data, one_line
 from wavecoder.generate.sections import is_broken, json_object
@@ -102,6 +103,7 @@ def discriminator_request(
             instance.raw_code,
             target=instance.target_language,
             information=instance.information,
+            case=telling(instance.proof),
         ),
         "instruction": instance.instruction,
         "solution": instance.solution,

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from wavecoder.generate.bugs import Bug, changed_lines
-from wavecoder.generate.examples import purpose
+from wavecoder.generate.examples import purpose, telling
 from wavecoder.generate.quoting import fenced, given, one_line
 from wavecoder.generate.task import Rule, Task
 from wavecoder.languages import language
-from wavecoder.records import ChatRequest, Example, Message, RawCode, Sampling
+from wavecoder.records import Case, ChatRequest, Example, Message, Proof, RawCode, Sampling
 
 __all__ = [
     "Assignment",
@@ -60,12 +60,26 @@ def generator_request(
     good: Sequence[Example],
     bad: Sequence[Example],
     sampling: Sampling,
+    *,
+    proof: Proof | None = None,
 ) -> ChatRequest:
-    """Return the request: the task, refused answers with the reason, good ones as turns."""
+    """Return the request: the task, refused answers with the reason, good ones as turns.
+
+    Args:
+        assignment: What the program decided.
+        good: Examples shown as turns.
+        bad: Refused answers.
+        sampling: How the reply is drawn.
+        proof: What running the assignment's codes showed, so that nothing has to be made up.
+    """
     raw, task = assignment.raw_code, assignment.task
     prompt = task.generator
     variables = raw_variables(
-        task, raw, target=assignment.target_language, information=assignment.information
+        task,
+        raw,
+        target=assignment.target_language,
+        information=assignment.information,
+        case=telling(proof),
     )
     system = prompt.render("system", {**variables, "bad_examples": [_shown(one) for one in bad]})
     messages = [Message(role="system", content=system)]
@@ -85,6 +99,7 @@ def prompt_variables(
     information: str | None,
     name: str,
     docstring: str | None,
+    case: Case | None,
 ) -> dict[str, Any]:
     """Return what the templates of a task may use, of raw code or of an example."""
     into = language(target or source)
@@ -100,6 +115,7 @@ def prompt_variables(
         "name": name,
         "docstring": docstring,
         "bug": {"before": before, "after": after},
+        "case": case,
     }
     return {**variables, "rules": _Rules(task.rules, variables)}
 
@@ -119,7 +135,12 @@ class _Rules(Sequence[Rule]):
 
 
 def raw_variables(
-    task: Task, raw: RawCode, *, target: str | None, information: str | None
+    task: Task,
+    raw: RawCode,
+    *,
+    target: str | None,
+    information: str | None,
+    case: Case | None = None,
 ) -> dict[str, Any]:
     """Return the template variables of raw code."""
     return prompt_variables(
@@ -130,6 +151,7 @@ def raw_variables(
         information=information,
         name=raw.name.rsplit(".", 1)[-1],
         docstring=purpose(raw.docstring),
+        case=case,
     )
 
 
@@ -143,6 +165,7 @@ def example_variables(task: Task, example: Example) -> Mapping[str, Any]:
         information=example.information,
         name=example.name,
         docstring=example.docstring,
+        case=example.case,
     )
     return {**variables, "instruction": example.instruction, "solution": example.solution}
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from wavecoder.errors import ConfigError
 from wavecoder.generate.quoting import FILTERS
 from wavecoder.plugins import nearest, validate
-from wavecoder.records import Example, RuleVerdict, digest
+from wavecoder.records import Case, Example, RuleVerdict, digest
 
 __all__ = ["Prompt", "Rule", "Task", "built_in_tasks", "load_task"]
 
@@ -49,6 +49,7 @@ _DUMMY: Mapping[str, Any] = {
     "name": "x",
     "docstring": "x",
     "bug": {"before": "x", "after": "x"},
+    "case": {"call": "x", "expected": "x", "other": "x"},
     "rules": (),
 }
 _DUMMY_BAD: Mapping[str, str] = dict.fromkeys(
@@ -120,6 +121,8 @@ class _Shown(_Data):
     rules: dict[str, str]
     """The discriminator's reason by rule slug; it begins with `yes`, or with `no`: failed."""
     analysis: str
+    case: Case | None = None
+    """A run that tells its two codes apart."""
 
 
 class Task(_Data):
@@ -179,6 +182,7 @@ class Task(_Data):
                     for rule in self.rules
                 ),
                 analysis=shown.analysis.strip(),
+                case=shown.case,
             )
             for shown in self.examples
         )
@@ -249,9 +253,10 @@ def _refuse_unknown_variables(task: Task, name: str) -> None:
         ("discriminator", "turn", judged),
     )
     information = None if task.information == "generator" else "x"
+    without = {"docstring": None, "case": None, "information": information}
     for role, part, more in parts:
         full = {**_DUMMY, **more, "rules": [rule.render(_DUMMY) for rule in task.rules]}
-        for variables in (full, {**full, "docstring": None, "information": information}):
+        for variables in (full, {**full, **without}):
             try:
                 getattr(task, role).render(part, variables)
             except (TemplateError, TypeError, ValueError) as error:

@@ -83,7 +83,7 @@ class WaveCoder:
         bad = draw(rng, good=False, count=config.bad_examples)
         sampling = config.generator_sampling
         sampling = sampling.model_copy(update={"seed": sampling.seed ^ rng.getrandbits(31)})
-        reply = await desk.write(generator_request(assignment, good, bad, sampling))
+        reply = await desk.write(generator_request(assignment, good, bad, sampling, proof=proof))
         refused = partial(Rejected, id=raw.id, task=task.name, reply=reply.text)
         if reply.finish_reason is FinishReason.LENGTH:
             return refused(
