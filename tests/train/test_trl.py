@@ -22,6 +22,7 @@ from wavecoder.errors import (
 )
 from wavecoder.train import trl
 from wavecoder.train.callbacks import mark_of
+from wavecoder.train.config import Sharding
 from wavecoder.train.job import Job, Outcome
 from wavecoder.train.trl import (
     TrlTrainer,
@@ -233,6 +234,10 @@ def test_how_much_the_checkpoints_need(job_folder: JobFolder) -> None:
     work, output = checkpoint_bytes(job)
     assert output == pytest.approx(size, rel=0.1)
     assert work == pytest.approx(2 * 3 * size, rel=0.1)  # weights and Adam's two moments, twice
+    # DeepSpeed's own weights besides, and under stage 2 the model a second time.
+    for sharding, times in ((Sharding.ZERO3, 4), (Sharding.ZERO2, 5)):
+        shared = checkpoint_bytes(job.model_copy(update={"sharding": sharding}))[0]
+        assert shared == pytest.approx(2 * times * size, rel=0.1)
     assert checkpoint_bytes(job.model_copy(update={"save_steps": 12}))[0] == 0
     assert checkpoint_bytes(job.model_copy(update={"adapter": "lora", "merge": False})) == (0, 0)
 
@@ -309,10 +314,16 @@ def test_weights_in_4_bits_are_not_shared_out(
         trl._check_libraries(job)
 
 
-def test_qlora_needs_its_extra_and_a_gpu(job_folder: JobFolder) -> None:
-    with pytest.raises((MissingExtraError, ConfigError)) as caught:
-        _train(job_folder(adapter="qlora"))
-    assert "wavecoder[qlora]" in str(caught.value) or "needs a GPU" in str(caught.value)
+def test_qlora_and_zero_need_their_extras(
+    job_folder: JobFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        trl, "find_spec", lambda name: None if name in ("bitsandbytes", "deepspeed") else name
+    )
+    with pytest.raises(MissingExtraError, match=r"needs bitsandbytes.*wavecoder\[qlora\]"):
+        _train(job_folder("bits", adapter="qlora"))
+    with pytest.raises(MissingExtraError, match=r"needs deepspeed.*wavecoder\[deepspeed\]"):
+        _train(job_folder("zero", sharding="zero3"))
 
 
 def test_a_checkpoint_of_another_sharding_is_refused(job_folder: JobFolder) -> None:

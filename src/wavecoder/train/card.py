@@ -164,7 +164,10 @@ print(tokenizer.decode(answer[0, prompt["input_ids"].shape[1]:], skip_special_to
 
 ```bash
 vllm serve {facts.name} --generation-config vllm
-```"""
+```
+
+Without `--generation-config vllm` the sampling defaults of the base, where it has some, change
+what is said, a repetition penalty even at temperature 0."""
 
 
 def _limits(facts: Facts) -> str:

@@ -66,7 +66,7 @@ class Adapter(StrEnum):
     LORA = "lora"
     """Low-rank matrices beside the weights (PEFT)."""
     QLORA = "qlora"
-    """The same, beside weights held in 4 bits; needs a GPU and bitsandbytes."""
+    """The same, beside weights held in 4 bits by bitsandbytes; made for a GPU, slow on a CPU."""
 
 
 class Template(StrEnum):

@@ -1,9 +1,9 @@
 """A tuned model as a folder of its own, for transformers, vLLM and the hub: `wavecoder export`.
 
 `facts` is what its card tells; the stage writes a card with the checkpoint, an export one with
-scores. What vLLM reads of it (its documentation, "OpenAI-Compatible Server"): `config.json` with
-`architectures`, the safetensors, the tokenizer with its chat template, and `generation_config.json`
-for the token that ends a reply.
+scores. What vLLM reads of it (tried with 0.32): `config.json` with `architectures`, the
+safetensors, and the tokenizer with its chat template and the token that ends a reply;
+`generation_config.json` may name more such tokens, and how to sample.
 """
 
 import json
@@ -75,6 +75,7 @@ def export_checkpoint(
                 elif path != source / "README.md":  # it names another folder, and no scores
                     _linked(path, target)
             (partial / "README.md").write_text(text, "utf-8")
+            _readable(partial)
             partial.replace(out.resolve())  # over an empty folder too
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -87,6 +88,44 @@ def _linked(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
+
+
+def _readable(folder: Path) -> None:
+    """Let transformers 4, which many servers have, read a checkpoint, too.
+
+    It knows no `rope_parameters`: it takes its own default for what turns positions, and answers
+    worse without a word.
+    """
+    _changed(folder / "config.json", _in_both_words)
+    _changed(folder / "tokenizer_config.json", _older_class)
+
+
+def _changed(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Write a JSON file anew, not through its link; an adapter has no `config.json`."""
+    if path.is_file():
+        table = _read(path, json.loads)
+        path.unlink()
+        path.write_text(json.dumps(change(table), indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _in_both_words(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a `config.json` with rotary positions as transformers 4 names them, too."""
+    rope = config.get("rope_parameters") or {}
+    if "rope_theta" not in rope:  # none, or some for each kind of layer
+        return config
+    older = {"rope_theta": rope["rope_theta"]}
+    if rope.get("rope_type", "default") != "default":
+        older["rope_scaling"] = {key: rope[key] for key in rope if key != "rope_theta"}
+    return {**config, **older}
+
+
+def _older_class(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a `tokenizer_config.json` with the name that a class has in both."""
+    if config.get("tokenizer_class") != "TokenizersBackend":
+        return config
+    # Of its own accord 4 adds token_type_ids, which no model that continues a text takes.
+    names = {"model_input_names": ["input_ids", "attention_mask"]}
+    return {**names, **config, "tokenizer_class": "PreTrainedTokenizerFast"}
 
 
 def _artifact(run: Path) -> Artifact:

@@ -42,10 +42,11 @@ def command(job: Job, folder: Path, *, nodes: int = 1, processes: int | None = N
         nodes: Machines, each with `job.gpus` GPUs. With more than one the words `$RANK` (0, 1, …)
             and `$HEAD` (the first machine's address) are for a shell to fill in.
         processes: Processes a machine, where it is not one for each GPU: several share a CPU, and
-            need `ACCELERATE_USE_CPU=true` in the environment.
+            need `ACCELERATE_USE_CPU=true` in the environment, but for DeepSpeed, which that would
+            turn off.
 
     Raises:
-        ConfigError: A sharding was asked for that one process, or a CPU, cannot have.
+        ConfigError: A sharding was asked for that one process cannot have.
     """
     each = max(1, job.gpus) if processes is None else processes
     total = each * nodes
@@ -57,11 +58,6 @@ def command(job: Job, folder: Path, *, nodes: int = 1, processes: int | None = N
                 f"nothing can be shared out. Take sharding: none, or name more with train.gpus."
             )
         return [sys.executable, "-m", *worker]
-    if job.sharding in (Sharding.ZERO2, Sharding.ZERO3) and not job.gpus:
-        raise ConfigError(
-            f"train.sharding is {job.sharding.value}, which shares memory of GPUs, and there are "
-            f"none. Take sharding: fsdp or none."
-        )
     line = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(_CONFIG)]
     line += ["--num_processes", str(total), "--num_machines", str(nodes)]
     line += ["--mixed_precision", "bf16" if job.precision is Precision.BF16 else "no"]
@@ -71,11 +67,11 @@ def command(job: Job, folder: Path, *, nodes: int = 1, processes: int | None = N
         line += ["--main_process_port", str(_PORT), "--same_network"]
     else:
         line += ["--main_process_port", "0"]  # a free one: two runs may share a machine
-    line += _sharding(job, nodes)
+    line += _sharding(job, total, nodes)
     return [*line, "-m", *worker]
 
 
-def _sharding(job: Job, nodes: int) -> list[str]:
+def _sharding(job: Job, total: int, nodes: int) -> list[str]:
     """Return the flags that say what the processes share."""
     if job.sharding is Sharding.NONE:
         return ["--multi_gpu"]
@@ -94,7 +90,6 @@ def _sharding(job: Job, nodes: int) -> list[str]:
             *("--fsdp_offload_params", "false"),
         ]
     # What accelerate is not told here it takes from the worker's own settings.
-    total = max(1, job.gpus) * nodes
     line = [
         "--use_deepspeed",
         *("--zero_stage", "2" if job.sharding is Sharding.ZERO2 else "3"),

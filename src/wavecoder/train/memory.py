@@ -139,9 +139,7 @@ class _Share:
         return self.shape.layers * pairs * self.job.lora.rank
 
     def _trained_format(self) -> int:
-        """Return a trained weight's bytes: PEFT makes adapters in fp32, TRL QLoRA's in bf16."""
-        if self.job.adapter is Adapter.QLORA:
-            return _format(self.job)
+        """Return a trained weight's bytes; an adapter is in fp32."""
         return _weight_format(self.job) if self.full else 4
 
     def _divided(self, *kinds: Sharding) -> int:

@@ -273,11 +273,6 @@ def _job(
     precision = config.precision
     if precision is Precision.AUTO:
         precision = Precision.BF16 if gpus else Precision.FP32
-    if own.adapter is Adapter.QLORA and not gpus:
-        raise ConfigError(
-            "train.adapter is qlora, whose weights in 4 bits need a GPU, and there is none to use. "
-            "Use lora."
-        )
     same = {key for key in Job.model_fields if key in TrainConfig.model_fields}
     table = {key: getattr(own if key in Variant.model_fields else config, key) for key in same}
     decided = {

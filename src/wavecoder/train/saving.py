@@ -64,6 +64,9 @@ def _place(folder: Path, write: Callable[[Path], None]) -> None:
         shutil.rmtree(old, ignore_errors=True)
     partial.mkdir()
     write(partial)
+    for weights in partial.glob("*.safetensors"):
+        # safetensors 0.8 writes for the owner alone, and others may serve it.
+        weights.chmod(partial.stat().st_mode & 0o666)
     partial.replace(folder)
 
 

@@ -1,13 +1,32 @@
-"""What FSDP and accelerate 1.15 get wrong for trainings as ours, and what is done about it."""
+"""What FSDP, DeepSpeed and accelerate 1.15 get wrong for trainings as ours, and what is done."""
 
 import importlib
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from wavecoder.errors import ConfigError
 from wavecoder.train.config import Precision
 from wavecoder.train.job import Job
 
-__all__ = ["allow_on_cpu", "before_loading", "before_saving", "in_full"]
+__all__ = ["allow_on_cpu", "before_loading", "before_saving", "check_shares", "in_full"]
+
+
+def check_shares(checkpoint: Path) -> None:
+    """Refuse a checkpoint of DeepSpeed that other than these processes wrote: it cannot be dealt.
+
+    Raises:
+        ConfigError: There were more of them, or fewer.
+    """
+    shares = len(list(checkpoint.glob("global_step*/*_optim_states.pt")))
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if shares and shares != processes:
+        raise ConfigError(
+            f"The checkpoint {checkpoint} is in {shares} shares, DeepSpeed cannot deal them out "
+            f"anew, and there are {processes} GPUs. Set train.gpus (and nodes) back to {shares} "
+            f"altogether, or remove it to begin anew."
+        )
 
 
 def in_full(trainer: Any, job: Job) -> None:

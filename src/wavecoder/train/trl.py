@@ -106,11 +106,6 @@ def _check_libraries(job: Job) -> None:
                 f"This training needs {library}, which is not installed. "
                 f"Install it: pip install 'wavecoder[{extra}]'."
             )
-    if job.adapter is Adapter.QLORA and job.gpus == 0:
-        raise ConfigError(
-            "QLoRA holds weights in 4 bits, which needs a GPU, and none is used. "
-            "Set train.adapter: lora."
-        )
     if job.adapter is Adapter.QLORA and job.sharding in (Sharding.FSDP, Sharding.ZERO3):
         raise ConfigError(
             f"train.adapter is qlora and train.sharding {job.sharding.value}, and weights in 4 "
@@ -176,8 +171,9 @@ def _check_sharding(job: Job) -> None:
     was = Sharding.NONE
     if (checkpoint / "optimizer_0").is_dir() or (checkpoint / "optimizer.bin").is_file():
         was = Sharding.FSDP
-    elif (checkpoint / "latest").is_file():  # of DeepSpeed, either stage
-        was = job.sharding if job.sharding.value.startswith("zero") else Sharding.ZERO3
+    elif (checkpoint / "latest").is_file():  # of DeepSpeed: stage 2 keeps the model whole
+        whole = any(checkpoint.glob("global_step*/mp_rank_*_model_states.pt"))
+        was = Sharding.ZERO2 if whole else Sharding.ZERO3
     if was is not job.sharding:
         raise ArtifactError(
             f"The checkpoint {checkpoint} was written with sharding: {was.value} and cannot be "
@@ -201,8 +197,13 @@ def checkpoint_bytes(job: Job) -> tuple[int, int]:
     if job.adapter is not Adapter.NONE:
         return 0, saved if job.merge else 0  # an adapter itself is a hundredth of that
     moments = 0 if "adafactor" in job.optimizer else 2 if "8bit" in job.optimizer else 8
-    count = min(2, (job.steps - 1) // job.save_steps)
-    return parameters * (4 + moments) * count, saved
+    each = parameters * (4 + moments)
+    # DeepSpeed saves its fp32 weights beside the model, and stage 2 that once more.
+    if job.sharding is Sharding.ZERO3:
+        each += saved
+    elif job.sharding is Sharding.ZERO2:
+        each += 2 * saved
+    return each * min(2, (job.steps - 1) // job.save_steps), saved
 
 
 def _check_room(job: Job) -> None:

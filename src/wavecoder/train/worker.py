@@ -21,7 +21,7 @@ from typing import Any
 
 from wavecoder.artifact import write_text
 from wavecoder.errors import ConfigError, MissingExtraError, TrainingError, WaveCoderError
-from wavecoder.train import packing, sharded
+from wavecoder.train import packing, quantized, sharded
 from wavecoder.train.bases import load_tokenizer
 from wavecoder.train.callbacks import (
     Course,
@@ -83,6 +83,8 @@ def _train(job: Job, folder: Path) -> Outcome:
     if job.packing and (why := packing.holds(job.base, job.attention)):
         raise ConfigError(why)
     resume = last_whole(job.work)
+    if resume:
+        sharded.check_shares(resume)
     trainer, course = _trainer(job, folder, resume)
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     outcome = _outcome(job, course, trainer.state.global_step)
@@ -150,6 +152,8 @@ def _trainer(job: Job, folder: Path, resume: Path | None) -> tuple[Any, Course]:
     # The loss is per token of all processes whatever the architecture's forward takes.
     trainer.model_accepts_loss_kwargs = True
     sharded.in_full(trainer, job)
+    if job.adapter is Adapter.QLORA:
+        quantized.adapter_in_full(trainer.model)
     trainer.remove_callback(transformers.PrinterCallback)
     rows_an_epoch = len(trainer.train_dataset)
     course = Course(
@@ -174,21 +178,13 @@ def _clear(job: Job, resume: Path | None) -> None:
 
 def _load(job: Job) -> Any:
     """Return the base model, in the format its weights are kept in."""
-    torch: Any = importlib.import_module("torch")
     transformers: Any = importlib.import_module("transformers")
     options: dict[str, Any] = {}
     if job.attention != "auto":
         options["attn_implementation"] = job.attention
     if job.adapter is Adapter.QLORA:
-        options["quantization_config"] = transformers.BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.bfloat16,
-            bnb_4bit_quant_storage=torch.bfloat16,  # so that FSDP can share it out
-        )
-        options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0"))}
-    dtype = torch.float32 if job.adapter is Adapter.NONE else kept(job)
+        options |= quantized.options(job)
+    dtype = "float32" if job.adapter is Adapter.NONE else kept(job)
     damaged = importlib.import_module("safetensors").SafetensorError
     try:
         model, found = transformers.AutoModelForCausalLM.from_pretrained(
@@ -207,6 +203,8 @@ def _load(job: Job) -> Any:
             f"The base {job.base} lacks {len(missing)} of its weights, {missing[0]} first. Get it "
             f"again."
         )
+    if job.adapter is Adapter.QLORA:
+        quantized.keep_as_loaded(model)
     _mend(model.generation_config)
     return model
 
