@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from wavecoder.generate.bugs import Bug
 from wavecoder.generate.config import GenerateConfig
 from wavecoder.generate.discriminator import discriminator_request
-from wavecoder.generate.examples import ExampleDatabase, telling
+from wavecoder.generate.examples import ExampleDatabase
 from wavecoder.generate.generator import Assignment, example_reply, example_turn, generator_request
 from wavecoder.generate.method import Desk, Outcome
 from wavecoder.generate.methods.wavecoder import WaveCoder
@@ -20,14 +20,11 @@ from wavecoder.generate.quoting import one_line
 from wavecoder.generate.sections import Sections, fences, parse_sections
 from wavecoder.generate.task import load_task
 from wavecoder.records import (
-    Case,
     ChatReply,
     ChatRequest,
     Example,
     FinishReason,
     Instance,
-    Level,
-    Proof,
     RawCode,
     Rejected,
     Sampling,
@@ -127,33 +124,6 @@ def test_raw_code_stays_inside_its_fence_in_both_prompts(name: str):
 
     judged = discriminator_request(task, draft(name), (), Sampling()).messages[-1].content
     assert raw.code in [block.body for block in fences(judged)]
-
-
-def proof(*cases: tuple[str, str, str | None]) -> Proof:
-    return Proof(
-        level=Level.PROVED,
-        how="bug_shows",
-        cases=tuple(Case(call=call, expected=right, other=wrong) for call, right, wrong in cases),
-        detail="",
-    )
-
-
-def test_the_shortest_run_that_tells_two_codes_apart_is_shown_to_both_models():
-    task, raw = load_task("repair"), raw_code()
-    assignment = Assignment(
-        raw_code=raw, task=task, target_language=None, bug=Bug(kind="operator", code="y")
-    )
-    ran = proof(("[1]", "2", "2"), ("[[30, 4]]", "9", "8"), ("[3]", "4", "raised E: overall\n"))
-    shown = "Run with [[30, 4]] it should give 9, and"
-    turn = generator_request(assignment, (), (), Sampling(), proof=ran).messages[-1].content
-    assert f"{shown} now gives 8." in turn
-    judged = draft("repair").model_copy(update={"proof": ran})
-    turn = discriminator_request(task, judged, (), Sampling()).messages[-1].content
-    assert f"{shown} gives 8." in turn
-    same = proof(("[1]", "2", "2"), ("[2]", "3", None), (f"[{'9' * 300}]", "1", "2"))
-    assert telling(same) is None
-    turn = generator_request(assignment, (), (), Sampling(), proof=same).messages[-1].content
-    assert "Run with" not in turn
 
 
 def draft(name: str) -> Instance:

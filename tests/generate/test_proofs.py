@@ -10,6 +10,8 @@ from wavecoder.artifact import Artifact
 from wavecoder.errors import ConfigError
 from wavecoder.evaluate.benchmarks import load_benchmark
 from wavecoder.generate import Generate
+from wavecoder.generate.examples import as_example
+from wavecoder.generate.symptoms import symptom, telling
 from wavecoder.llm import ScriptedModel
 from wavecoder.records import ChatRequest, Instance, Level
 from wavecoder.stage import run_stage
@@ -37,7 +39,7 @@ class Teacher:
     """
 
     def __init__(self, **answers: str) -> None:
-        self.answers, self.asked = answers, []
+        self.answers, self.asked, self.turns = answers, [], []
 
     def __call__(self, request: ChatRequest) -> str:
         system, turn = request.messages[0].content, request.messages[-1].content
@@ -53,6 +55,7 @@ class Teacher:
         ):
             if words in system:
                 self.asked.append(name)
+                self.turns.append((name, turn))
                 if name == "judge":
                     rules = [line for line in system.splitlines() if re.match(r"rule \d+:", line)]
                     said = [f"rule {n + 1}: yes, because it is so" for n in range(len(rules) - 1)]
@@ -94,6 +97,13 @@ def test_a_repair_is_proved_by_tests_that_the_wrong_code_fails(generated):
             exec(one.solution, names)
             arguments = json.loads(case.call)
             assert names[one.raw_code.name](*arguments) == json.loads(case.expected)
+        # What goes wrong is what was seen to go wrong, in words of the program.
+        seen = symptom(telling(one.proof))
+        assert "it should give" in seen and one.instruction.endswith(seen)
+        assert as_example(one).instruction == one.instruction.removesuffix(seen)
+    # The judge is shown the run; what the program adds is not for it to judge.
+    judge = next(turn for name, turn in teacher.turns if name == "judge")
+    assert "it should give" in judge and "For example, with" not in judge
     assert set(teacher.asked) == {"repair", "judge"}
 
 

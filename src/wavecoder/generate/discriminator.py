@@ -11,10 +11,10 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
-from wavecoder.generate.examples import telling
 from wavecoder.generate.generator import example_turn, raw_variables
 from wavecoder.generate.quoting import as_data, one_line
 from wavecoder.generate.sections import is_broken, json_object
+from wavecoder.generate.symptoms import telling
 from wavecoder.generate.task import Rule, Task
 from wavecoder.records import (
     ChatRequest,

@@ -8,18 +8,17 @@ one would.
 from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 
+from wavecoder.generate.symptoms import symptom, telling
 from wavecoder.records import (
     FAILED_REASONS,
-    Case,
     Example,
     Instance,
-    Proof,
     Rejected,
     RuleVerdict,
     digest,
 )
 
-__all__ = ["ExampleDatabase", "as_example", "purpose", "telling"]
+__all__ = ["ExampleDatabase", "as_example", "purpose"]
 
 _MOST_PER_KIND = 100
 """Examples kept for each task, language and kind; the oldest of ours leave first."""
@@ -27,8 +26,6 @@ _MOST_CHARACTERS = 1_600
 """A longer example would crowd the raw code out of a small model's prompt."""
 _DOCSTRING_CHARACTERS = 300
 """Most of a doc comment that a prompt shows."""
-_MOST_SAID = 200
-"""Characters of an input and two results that a prompt shows."""
 
 
 _Kind = tuple[str, bool, bool]
@@ -130,6 +127,7 @@ def as_example(outcome: Instance | Rejected) -> Example | None:
         analysis = outcome.detail
     else:
         analysis = " ".join(rule.reason for rule in rules if rule.reason)
+    case = telling(instance.proof)
     return Example(
         id=f"{instance.task}-{instance.id}",
         task=instance.task,
@@ -139,12 +137,12 @@ def as_example(outcome: Instance | Rejected) -> Example | None:
         name=instance.raw_code.name.rsplit(".", 1)[-1],
         docstring=purpose(instance.raw_code.docstring),
         code=instance.raw_code.code,
-        instruction=instance.instruction,
+        instruction=instance.instruction.removesuffix(symptom(case)),
         information=instance.information,
         solution=instance.solution,
         rules=rules,
         analysis=analysis,
-        case=telling(instance.proof),
+        case=case,
     )
 
 
@@ -162,20 +160,3 @@ def _characters(example: Example) -> int:
         len(text or "")
         for text in (example.code, example.instruction, example.information, example.solution)
     )
-
-
-def telling(proof: Proof | None) -> Case | None:
-    """Return the shortest case of a proof on which its two codes give different results.
-
-    None where there is none that a sentence can hold.
-    """
-    differing = [
-        one
-        for one in (proof.cases if proof else ())
-        if one.other is not None and one.other != one.expected and len(_said(one)) <= _MOST_SAID
-    ]
-    return min(differing, key=lambda one: len(_said(one)), default=None)
-
-
-def _said(case: Case) -> str:
-    return f"{case.call}{case.expected}{case.other}"

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from wavecoder.generate.bugs import Bug, changed_lines
-from wavecoder.generate.examples import purpose, telling
+from wavecoder.generate.examples import purpose
 from wavecoder.generate.quoting import fenced, given, one_line
 from wavecoder.generate.task import Rule, Task
 from wavecoder.languages import language
-from wavecoder.records import Case, ChatRequest, Example, Message, Proof, RawCode, Sampling
+from wavecoder.records import Case, ChatRequest, Example, Message, RawCode, Sampling
 
 __all__ = [
     "Assignment",
@@ -60,26 +60,12 @@ def generator_request(
     good: Sequence[Example],
     bad: Sequence[Example],
     sampling: Sampling,
-    *,
-    proof: Proof | None = None,
 ) -> ChatRequest:
-    """Return the request: the task, refused answers with the reason, good ones as turns.
-
-    Args:
-        assignment: What the program decided.
-        good: Examples shown as turns.
-        bad: Refused answers.
-        sampling: How the reply is drawn.
-        proof: What running the assignment's codes showed, so that nothing has to be made up.
-    """
+    """Return the request: the task, refused answers with the reason, good ones as turns."""
     raw, task = assignment.raw_code, assignment.task
     prompt = task.generator
     variables = raw_variables(
-        task,
-        raw,
-        target=assignment.target_language,
-        information=assignment.information,
-        case=telling(proof),
+        task, raw, target=assignment.target_language, information=assignment.information
     )
     system = prompt.render("system", {**variables, "bad_examples": [_shown(one) for one in bad]})
     messages = [Message(role="system", content=system)]

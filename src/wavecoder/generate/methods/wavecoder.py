@@ -15,6 +15,7 @@ from wavecoder.generate.methods.labels import is_open
 from wavecoder.generate.proofs import Refusal
 from wavecoder.generate.quoting import marker
 from wavecoder.generate.sections import parse_sections
+from wavecoder.generate.symptoms import symptom, telling
 from wavecoder.generate.task import load_task
 from wavecoder.languages import language
 from wavecoder.records import Example, FinishReason, Instance, Proof, Rejected
@@ -70,7 +71,12 @@ class WaveCoder:
         if isinstance(written, Rejected):
             return written
         draft, judged = written
-        return await self._judge(desk, draft, judged)
+        outcome = await self._judge(desk, draft, judged)
+        if isinstance(outcome, Instance):
+            # What the program knows needs no judge.
+            said = outcome.instruction + symptom(telling(outcome.proof))
+            return outcome.model_copy(update={"instruction": said})
+        return outcome
 
     async def _write(
         self, desk: Desk, assignment: Assignment, proof: Proof | None
@@ -83,7 +89,7 @@ class WaveCoder:
         bad = draw(rng, good=False, count=config.bad_examples)
         sampling = config.generator_sampling
         sampling = sampling.model_copy(update={"seed": sampling.seed ^ rng.getrandbits(31)})
-        reply = await desk.write(generator_request(assignment, good, bad, sampling, proof=proof))
+        reply = await desk.write(generator_request(assignment, good, bad, sampling))
         refused = partial(Rejected, id=raw.id, task=task.name, reply=reply.text)
         if reply.finish_reason is FinishReason.LENGTH:
             return refused(
