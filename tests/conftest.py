@@ -1,4 +1,5 @@
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,9 @@ from wavecoder.records import Problem
 from wavecoder.stage import Context
 
 FOLDER = Path(__file__).parents[1].parent / "shared" / "benchmarks"
+
+# What a shell starts with `&` ignores Ctrl-C, and so would what tests start and stop.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Quiet:

@@ -258,6 +258,18 @@ def test_a_renamed_program_too_short_for_a_proof_by_its_tokens_is_run(
     assert report.removed == before.removed + 2
 
 
+def test_problems_that_call_their_functions_alike_are_told_apart(
+    rows: Rows, write: Write, tmp_path: Path
+):
+    # HumanEval/53 is `add(x, y)`, HumanEval/85 `add(lst)`.
+    code = "def g(v):\n    return sum(v[i] for i in range(1, len(v), 2) if v[i] % 2 == 0)\n"
+    options = Options(benchmarks=("humaneval",), layers=("behaviour",), unsandboxed=True)
+    mine = [*rows, {"instruction": "Go on.", "output": code}]
+    decontaminate(write(mine), tmp_path / "out", options)
+    found = [(one["row"], one["problem"]) for one in removed(tmp_path / "out")]
+    assert (len(mine), "HumanEval/85") in found
+
+
 class _Stopping(Silent):
     """Asks to stop after some rows, and notes how many were looked at."""
 

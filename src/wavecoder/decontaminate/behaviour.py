@@ -48,10 +48,11 @@ _COMMON = 0.2
 """Words in more than this share of problems are `write` and `function`."""
 _RUN = 3
 """Tokens in a run, of which the likeness of two bodies is counted."""
-_ALIKE = 0.7
+_ALIKE = 0.6
 """Least share of runs that two bodies have in common, of the runs of both."""
-_TIMES = 6
-"""A row with so many times the runs of a problem is not looked at for its body."""
+_TIMES, _BESIDE = 6, 30
+"""A row with so many times the runs of a body, and so many for a signature and imports, is not
+looked at for that body."""
 _EXCERPT = 300
 _LONGEST = 20_000
 """Bytes of a solution that is looked at; benchmarks' solutions have a few hundred."""
@@ -99,25 +100,26 @@ class Suspects:
     def __init__(self, known: Known) -> None:
         """Weigh the words of the problems that can be run, and note how they are made."""
         self._tasks: list[_Task] = []
-        places: dict[tuple[str, str], int] = {}
+        places: dict[tuple[str, str, int], int] = {}
         found: list[set[str]] = []
         for place, (one, reference) in enumerate(
             zip(known.problems, known.references, strict=True)
         ):
             if one is None or one.language not in RUNNABLE:
                 continue
-            # What passes all inputs of an extended benchmark passes the base's few, and quicker.
-            if one.inputs and (one.language, one.entry_point) in places:
-                continue
             own = _functions(reference.programs[0], one.language).get(one.entry_point)
             if own is None:
                 continue
-            key = (one.language, one.entry_point)
+            # HumanEval has two functions `add`.
+            key = (one.language, one.entry_point, own.most)
+            # What passes all inputs of an extended benchmark passes the base's few, and quicker.
+            if one.inputs and key in places:
+                continue
             if key not in places:
                 places[key] = len(found)
                 found.append(set())
                 imports = _imports(one.prompt) if one.language == "python" else ""
-                self._tasks.append(_Task(*key, own.most, imports, [], []))
+                self._tasks.append(_Task(*key, imports, [], []))
             task = self._tasks[places[key]]
             task.problems.append(place)
             if (body := _body(own.code, one.language)) and body not in task.bodies:
@@ -159,7 +161,7 @@ class Suspects:
             found |= {
                 number
                 for (number, length), count in shared.items()
-                if count >= _ALIKE * length and len(runs) <= _TIMES * length
+                if count >= _ALIKE * length and len(runs) <= _TIMES * length + _BESIDE
             }
         return found
 
