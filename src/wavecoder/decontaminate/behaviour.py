@@ -15,7 +15,8 @@ import heapq
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from tree_sitter import Node
@@ -293,12 +294,15 @@ def _runs(code: str, language: str) -> frozenset[int]:
     return frozenset(runs(tokens, _RUN, blind=True).tolist())
 
 
+# A row is looked at for several problems, one after the other.
+@lru_cache(maxsize=64)
 def _body(code: str, language: str) -> frozenset[int]:
     """Return the runs of a function's body; none where it is too short for one."""
     return _runs("\n".join(bodies(code, language)), language)
 
 
-def _functions(program: str, language: str) -> dict[str, _Function]:
+@lru_cache(maxsize=8)
+def _functions(program: str, language: str) -> Mapping[str, _Function]:
     """Return the functions of a program by name; methods need their object and are left out."""
     found = {}
     for span in functions(program, language):
