@@ -124,9 +124,10 @@ def print_behaviour(known: Known, clean: Sequence[Document], groups: dict[str, P
     short = Shortlist(TRIED)
     for suspect in likely:
         short.add(suspect)
-    hit = {one.row for one in _passing(short.suspects(), known)}
-    tried = len(short.suspects())
-    print(f"\nbehaviour: {len(likely):,} likely pairs of a clean row and a problem, {tried:,} run")
+    ran = _passing(short.suspects(), known)
+    hit = {same.row for one in ran for same in short.alike(one)}
+    count = len(short.suspects())
+    print(f"\nbehaviour: {len(likely):,} likely pairs of a clean row and a problem, {count:,} run")
     index = Index.build(known.references)
     both = hit | {row for row, document in enumerate(clean) if index.hits(document)}
     shares = [f"{100 * len(rows) / CLEAN:.3f} %" for rows in (hit, both)]
@@ -142,7 +143,8 @@ def print_behaviour(known: Known, clean: Sequence[Document], groups: dict[str, P
         for number, (document, _) in enumerate(rows, CLEAN):
             for suspect in suspects.of(document, number):
                 short.add(suspect)
-        mine = [one for one in short.suspects() if _names(one, rows, known)]
+        tried = [same for one in short.suspects() for same in short.alike(one)]
+        mine = [one for one in tried if _names(one, rows, known)]
         found = {one.row for one in _passing(mine, known)}
         hashed = {
             number

@@ -270,6 +270,22 @@ def test_problems_that_call_their_functions_alike_are_told_apart(
     assert (len(mine), "HumanEval/85") in found
 
 
+def test_rows_that_only_look_alike_crowd_nothing_out(rows: Rows, write: Write, tmp_path: Path):
+    # HumanEval/60 is the sum of the numbers to n; the numbers of a body are not looked at.
+    ask = "sum_to_n is a function that sums numbers from 1 to n."
+    decoys = [f"def f(k):\n    return sum(range(k + {n}))\n" for n in range(5, 15)]
+    own = "def g(k):\n    s = 0\n    while k:\n        s, k = s + k, k - 1\n    return s\n"
+    copies = ["def h(v):\n    return sum(range(v + 1))\n"] * 7
+    mine = [
+        *({"instruction": "Go on.", "output": one} for one in (*copies, *decoys)),
+        {"instruction": ask, "output": own},
+    ]
+    options = Options(benchmarks=("humaneval",), layers=("behaviour",), unsandboxed=True)
+    decontaminate(write(mine), tmp_path / "out", options)
+    found = {one["row"] for one in removed(tmp_path / "out") if one["problem"] == "HumanEval/60"}
+    assert found == {*range(1, 8), len(mine)}
+
+
 class _Stopping(Silent):
     """Asks to stop after some rows, and notes how many were looked at."""
 

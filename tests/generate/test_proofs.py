@@ -103,7 +103,7 @@ def test_a_repair_is_proved_by_tests_that_the_wrong_code_fails(generated):
         assert as_example(one).instruction == one.instruction.removesuffix(seen)
     # The judge is shown the run; what the program adds is not for it to judge.
     judge = next(turn for name, turn in teacher.turns if name == "judge")
-    assert "it should give" in judge and "For example, with" not in judge
+    assert "the right code gives" in judge and "For example" not in judge
     assert set(teacher.asked) == {"repair", "judge"}
 
 

@@ -26,6 +26,11 @@ def test_of_the_runs_that_tell_two_codes_apart_the_shortest_is_said():
     )
 
 
+def test_a_function_without_arguments_has_a_sentence_too():
+    said = symptom(telling(proof(("[]", "3", "raised E: a\r\nb"))))
+    assert said == " For example, it should give `3`, but it raises `E: a b` (values in JSON)."
+
+
 def test_nothing_is_a_result_too():
     assert "give `3`, but it gives `null`" in symptom(telling(proof(("[1]", "3", "null"))))
     assert "but it raises `E: x`" in symptom(telling(proof(("[1]", "null", "raised E: x"))))
@@ -37,6 +42,9 @@ def test_nothing_is_a_result_too():
         ("[1]", "2", "2"),
         ("[1]", "2", None),
         ("[[2, 1]]", "[[1, 2]]", "null"),
+        ("[[2, 1]]", "1", "[[1, 2]]"),
+        ("[0]", "0", "0.0"),
+        ('["`"]', '"`"', "2"),
         ("[1]", "2", "timeout it did not end"),
         ("[1]", "2", "opaque a generator"),
         (f"[{'9' * 300}]", "1", "2"),
@@ -47,6 +55,9 @@ def test_nothing_is_a_result_too():
         "same",
         "not run",
         "perhaps its arguments left alone",
+        "perhaps the wrong one's arguments",
+        "equal, as the proof counts",
+        "a mark inside",
         "endless",
         "not a plain value",
         "long",

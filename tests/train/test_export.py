@@ -14,6 +14,8 @@ from wavecoder.stage import Context, run_stage
 from wavecoder.train import Train
 from wavecoder.train.export import export_checkpoint
 
+ROPE = {"rope_type": "linear", "factor": 2.0, "rope_theta": 5e4}
+
 
 @pytest.fixture(scope="session")
 def trained(tiny: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -100,6 +102,25 @@ def test_transformers_4_knows_the_tokenizers_class_and_5_loads_the_same(trained,
     mine, own = AutoTokenizer.from_pretrained(out), AutoTokenizer.from_pretrained(source)
     assert mine("def add(x):")["input_ids"] == own("def add(x):")["input_ids"]
     assert (mine.eos_token, mine.chat_template) == (own.eos_token, own.chat_template)
+
+
+def test_what_else_transformers_4_names_otherwise_is_named_so(trained, tmp_path):
+    source = tmp_path / "run"
+    shutil.copytree(trained, source)
+    checkpoint = source / "5-train" / "files" / "all" / "checkpoint"
+    for name, more in (
+        ("config.json", {"rope_parameters": {**ROPE, "partial_rotary_factor": 0.5}}),
+        ("tokenizer_config.json", {"extra_special_tokens": ["<|im_start|>"]}),
+    ):
+        table = json.loads((checkpoint / name).read_text())
+        (checkpoint / name).write_text(json.dumps(table | more))
+    out = export_checkpoint(source, "all", tmp_path / "out")
+    config = json.loads((out / "config.json").read_text())
+    assert (config["rope_theta"], config["partial_rotary_factor"]) == (5e4, 0.5)
+    assert config["rope_scaling"] == {"rope_type": "linear", "factor": 2.0}
+    said = json.loads((out / "tokenizer_config.json").read_text())
+    assert said["additional_special_tokens"] == ["<|im_start|>"]
+    assert "extra_special_tokens" not in said
 
 
 def test_whoever_may_read_the_card_may_read_the_weights(trained, tmp_path):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from wavecoder.train import worker
+from wavecoder.train import quantized, worker
 from wavecoder.train.callbacks import last_whole, read_rows
 from wavecoder.train.job import Job, Outcome
 
@@ -71,12 +71,22 @@ def test_the_checkpoint_is_the_base_as_it_was_with_what_was_learned(
 def test_linear_layers_are_held_in_four_bits(job_folder: JobFolder) -> None:
     import torch
 
-    quantized = importlib.import_module("bitsandbytes").nn.Linear4bit
+    linear = importlib.import_module("bitsandbytes").nn.Linear4bit
     model = worker._load(Job.load(job_folder(**QLORA)))
-    found = {name for name, part in model.named_modules() if isinstance(part, quantized)}
+    found = {name for name, part in model.named_modules() if isinstance(part, linear)}
     assert len(found) == 2 * 7 and "lm_head" not in found
     weight = model.model.layers[0].mlp.up_proj.weight
     assert (weight.dtype, weight.numel()) == (torch.uint8, 64 * 32 // 2)
+
+
+def test_no_weight_is_packed_for_a_cpu_that_calculates_in_bf16(job_folder: JobFolder) -> None:
+    model = worker._load(Job.load(job_folder(**QLORA)))
+    flags = [one for one in model.modules() if hasattr(one, "support_avx512bf16_for_cpu")]
+    assert len(flags) == 2 * 7
+    for one in flags:
+        one.support_avx512bf16_for_cpu = True
+    quantized.keep_as_loaded(model)
+    assert not any(one.support_avx512bf16_for_cpu for one in flags)
 
 
 def test_measuring_what_is_held_out_changes_nothing(job_folder: JobFolder) -> None:

@@ -9,6 +9,7 @@ from wavecoder.generate.generator import Assignment
 from wavecoder.generate.methods.labels import is_open
 from wavecoder.generate.quoting import fenced, one_line
 from wavecoder.generate.sections import fences, parse_sections
+from wavecoder.generate.symptoms import without_symptom
 from wavecoder.generate.task import Task
 from wavecoder.records import FinishReason, Instance, Problem, RawCode
 
@@ -165,7 +166,7 @@ def case_of(instance: Instance, task: Task, *, good: bool, defect: str = "") -> 
         id=instance.id,
         raw=raw,
         task=task,
-        instruction=instance.instruction,
+        instruction=without_symptom(instance),
         solution=solution,
         target=target,
         bug=bug,

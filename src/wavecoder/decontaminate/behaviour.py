@@ -67,6 +67,8 @@ class Suspect(NamedTuple):
     row: int
     id: str | None
     likeness: float
+    made: bool
+    """It is made like a solution; otherwise it has the problem's words."""
     program: str
     """With the function under the name that the tests call."""
     excerpt: str
@@ -183,35 +185,45 @@ class Suspects:
                 alias = _ALIAS[task.language].format(entry=task.entry_point, name=name)
                 program = f"{task.imports}{code}\n{alias if name != task.entry_point else ''}"
                 for place in task.problems:
-                    yield Suspect(place, row, document.id, likeness, program, code[:_EXCERPT])
+                    yield Suspect(
+                        place, row, document.id, likeness, not said, program, code[:_EXCERPT]
+                    )
 
 
 class Shortlist:
-    """The likeliest rows of each problem."""
+    """The likeliest rows of each problem: so many by its words, and so many by how it is made."""
 
     def __init__(self, most: int) -> None:
         """Keep so many of each."""
         self._most = most
-        self._kept: defaultdict[int, list[tuple[float, int, int, Suspect]]] = defaultdict(list)
+        self._kept: defaultdict[tuple[int, bool], list[tuple[float, int, int, Suspect]]] = (
+            defaultdict(list)
+        )
+        self._alike: dict[tuple[int, str], list[Suspect]] = {}
         self._count = 0
         self.seen = 0
 
     def add(self, suspect: Suspect) -> None:
-        """Take one; the least likely one goes where there are too many."""
+        """Take one; the least likely one goes where there are too many different programs."""
         self.seen += 1
         self._count += 1
-        kept = self._kept[suspect.problem]
+        alike = self._alike.setdefault((suspect.problem, suspect.program), [])
+        alike.append(suspect)
+        if len(alike) > 1:
+            return
+        kept = self._kept[suspect.problem, suspect.made]
         heapq.heappush(kept, (suspect.likeness, -suspect.row, -self._count, suspect))
         if len(kept) > self._most:
-            heapq.heappop(kept)
+            gone = heapq.heappop(kept)[3]
+            del self._alike[gone.problem, gone.program]
 
     def suspects(self) -> list[Suspect]:
-        """Return all, problem by problem, the likeliest first."""
-        return [
-            entry[3]
-            for problem in sorted(self._kept)
-            for entry in sorted(self._kept[problem])[::-1]
-        ]
+        """Return one of each program, problem by problem, the likeliest first."""
+        return [entry[3] for key in sorted(self._kept) for entry in sorted(self._kept[key])[::-1]]
+
+    def alike(self, suspect: Suspect) -> Sequence[Suspect]:
+        """Return all with the program of one that was returned, itself first."""
+        return self._alike[suspect.problem, suspect.program]
 
 
 def passing(

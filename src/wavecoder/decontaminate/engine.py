@@ -299,7 +299,12 @@ class _Run:
     def _run_programs(self, shortlist: Shortlist) -> Iterator[_Removal]:
         if "behaviour" not in self.options.layers:
             return
-        suspects = [one for one in shortlist.suspects() if one.row not in self.gone]
+        gone = frozenset(self.gone)
+        suspects = [
+            one
+            for one in shortlist.suspects()
+            if any(other.row not in gone for other in shortlist.alike(one))
+        ]
         self.report.tried = len(suspects)
         self.report.likely = shortlist.seen
         if not suspects:
@@ -316,10 +321,11 @@ class _Run:
                 suspects, self.known.problems, sandbox, workers=workers, on_done=tell
             ):
                 reference = self.known.references[one.problem]
-                hit = Hit(
-                    "behaviour", reference.benchmark, reference.problem, "tests", 1.0, one.excerpt
-                )
-                yield self._removal(one.row, one.id, hit)
+                for same in shortlist.alike(one):
+                    if same.row not in gone:
+                        name, problem = reference.benchmark, reference.problem
+                        hit = Hit("behaviour", name, problem, "tests", 1.0, same.excerpt)
+                        yield self._removal(same.row, same.id, hit)
         finally:
             sandbox.close()
 

@@ -8,7 +8,7 @@ one would.
 from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 
-from wavecoder.generate.symptoms import symptom, telling
+from wavecoder.generate.symptoms import telling, without_symptom
 from wavecoder.records import (
     FAILED_REASONS,
     Example,
@@ -127,7 +127,6 @@ def as_example(outcome: Instance | Rejected) -> Example | None:
         analysis = outcome.detail
     else:
         analysis = " ".join(rule.reason for rule in rules if rule.reason)
-    case = telling(instance.proof)
     return Example(
         id=f"{instance.task}-{instance.id}",
         task=instance.task,
@@ -137,12 +136,12 @@ def as_example(outcome: Instance | Rejected) -> Example | None:
         name=instance.raw_code.name.rsplit(".", 1)[-1],
         docstring=purpose(instance.raw_code.docstring),
         code=instance.raw_code.code,
-        instruction=instance.instruction.removesuffix(symptom(case)),
+        instruction=without_symptom(instance),
         information=instance.information,
         solution=instance.solution,
         rules=rules,
         analysis=analysis,
-        case=case,
+        case=telling(instance.proof),
     )
 
 

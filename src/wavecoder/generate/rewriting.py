@@ -21,6 +21,7 @@ from wavecoder.generate.methods.unjudged import read_answer
 from wavecoder.generate.proofs import Prover, Refusal
 from wavecoder.generate.quoting import fenced
 from wavecoder.generate.sections import Sections, fences
+from wavecoder.generate.symptoms import symptom, telling, without_symptom
 from wavecoder.generate.task import Prompt, Task
 from wavecoder.languages import language, language_named, outside_names
 from wavecoder.records import (
@@ -181,7 +182,9 @@ class Rewriter:
         if isinstance(found, Refusal) and found.reason != "unproved":
             return found
         # That nothing could be shown speaks against nobody; the instance says so by its level.
-        return new.model_copy(update={"proof": None if isinstance(found, Refusal) else found})
+        proof = None if isinstance(found, Refusal) else found
+        said = without_symptom(old) + symptom(telling(proof))
+        return new.model_copy(update={"proof": proof, "instruction": said})
 
 
 def _draft(instance: Instance, task: Task, solution: str) -> Draft:
@@ -193,7 +196,9 @@ def _draft(instance: Instance, task: Task, solution: str) -> Draft:
         target_language=instance.target_language,
         bug=None if wrong is None else Bug(kind=instance.bug or "", code=wrong),
     )
-    return Draft(assignment, Sections(instance.instruction, instance.information, solution), ())
+    return Draft(
+        assignment, Sections(without_symptom(instance), instance.information, solution), ()
+    )
 
 
 def _only_code(text: str, wanted: str) -> str:

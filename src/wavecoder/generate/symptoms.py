@@ -6,9 +6,10 @@ and without the run that shows it in the prompt.
 
 import json
 
-from wavecoder.records import Case, Proof
+from wavecoder.behaviour import differ
+from wavecoder.records import Case, Instance, Proof
 
-__all__ = ["symptom", "telling"]
+__all__ = ["symptom", "telling", "without_symptom"]
 
 _MOST = 200
 """Characters of an input and two results that a sentence holds."""
@@ -30,12 +31,16 @@ def symptom(case: Case | None) -> str:
     if case is None:
         return ""
     what, _, words = (case.other or "").partition(" ")
-    got = f"raises `{words}`" if what == "raised" else f"gives `{case.other}`"
+    raised = what == "raised"
+    got = f"raises `{' '.join(words.split())}`" if raised else f"gives `{case.other}`"
     arguments = case.call[1:-1]
-    return (
-        f" For example, with the arguments `{arguments}` it should give `{case.expected}`, "
-        f"but it {got} (values in JSON)."
-    )
+    given = f" with the arguments `{arguments}`" if arguments else ""
+    return f" For example,{given} it should give `{case.expected}`, but it {got} (values in JSON)."
+
+
+def without_symptom(instance: Instance) -> str:
+    """Return an instance's instruction as its generator wrote it."""
+    return instance.instruction.removesuffix(symptom(telling(instance.proof)))
 
 
 def _texts(case: Case) -> str:
@@ -45,16 +50,13 @@ def _texts(case: Case) -> str:
 def _is_plain(case: Case) -> bool:
     """Whether the sentence is true of the case as it stands, and nothing in it is cut off."""
     other = case.other or ""
-    if other == case.expected:
-        return False
-    results = [case.expected] if other.startswith("raised ") else [case.expected, other]
+    raised = other.startswith("raised ")
     try:
-        arguments, *values = (json.loads(text) for text in (case.call, *results))
+        arguments, expected = json.loads(case.call), json.loads(case.expected)
+        results = [expected] if raised else [expected, json.loads(other)]
     except ValueError:
         return False
+    if "`" in _texts(case) or not (raised or differ(*results)):
+        return False
     # Of a function that gives nothing back the result is its arguments as it left them.
-    left = [
-        value is None or (isinstance(value, list) and len(value) == len(arguments))
-        for value in values
-    ]
-    return not all(left) or values == [None]
+    return not any(isinstance(one, list) and len(one) == len(arguments) for one in results)

@@ -113,14 +113,18 @@ def _in_both_words(config: dict[str, Any]) -> dict[str, Any]:
     rope = config.get("rope_parameters") or {}
     if "rope_theta" not in rope:  # none, or some for each kind of layer
         return config
-    older = {"rope_theta": rope["rope_theta"]}
+    # In 4 these stand by themselves, and what scales stands together.
+    older = {key: rope[key] for key in ("rope_theta", "partial_rotary_factor") if key in rope}
     if rope.get("rope_type", "default") != "default":
-        older["rope_scaling"] = {key: rope[key] for key in rope if key != "rope_theta"}
+        older["rope_scaling"] = {key: rope[key] for key in rope if key not in older}
     return {**config, **older}
 
 
 def _older_class(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a `tokenizer_config.json` with the name that a class has in both."""
+    """Return a `tokenizer_config.json` with the names that a class and tokens have in both."""
+    if isinstance(config.get("extra_special_tokens"), list):
+        more = {"additional_special_tokens": config["extra_special_tokens"]}
+        config = {k: v for k, v in config.items() if k != "extra_special_tokens"} | more
     if config.get("tokenizer_class") != "TokenizersBackend":
         return config
     # Of its own accord 4 adds token_type_ids, which no model that continues a text takes.

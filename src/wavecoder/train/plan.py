@@ -287,6 +287,7 @@ def _host(job: Job, shape: ModelShape) -> list[str]:
         )
     untried = {
         "FSDP with an 8-bit optimizer": job.sharding is Sharding.FSDP and "8bit" in job.optimizer,
+        "QLoRA on a GPU": job.adapter is Adapter.QLORA and job.gpus > 0,
         "DeepSpeed on GPUs": job.sharding in (Sharding.ZERO2, Sharding.ZERO3),
     }
     return [*lines, *(_row("untried", what) for what, asked in untried.items() if asked)]
