@@ -159,12 +159,12 @@ class Suspects:
         for language in RUNNABLE:
             if document.language not in (None, language):
                 continue
-            runs = _runs(document.solution, language)
-            shared = Counter(one for run in runs for one in self._made[language].get(run, ()))
+            own = _runs(document.solution, language)
+            shared = Counter(one for run in own for one in self._made[language].get(run, ()))
             found |= {
                 number
                 for (number, length), count in shared.items()
-                if count >= _ALIKE * length and len(runs) <= _TIMES * length + _BESIDE
+                if count >= _ALIKE * length and len(own) <= _TIMES * length + _BESIDE
             }
         return found
 
